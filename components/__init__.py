@@ -1,0 +1,1 @@
+"""The stages of RealMat, one folder each, and `core`, which they share."""

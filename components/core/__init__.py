@@ -1,0 +1,1 @@
+"""What more than one stage needs; knows no stage and no pipeline engine."""
