@@ -1,0 +1,1 @@
+"""What carries a stage: typed artifacts, storage, tracking, progress, seeds."""

@@ -1,0 +1,16 @@
+"""Parts of configuration that several stages share; data only."""
+
+from pydantic import BaseModel, Field
+
+
+class Rendering(BaseModel, frozen=True, extra="forbid"):
+    """How a material is rendered, the same in every stage so that scores compare."""
+
+    size: int = Field(64, ge=8, le=4096, description="side of the square rendering in pixels")
+    spp: int = Field(16, ge=1, le=65536, description="samples per pixel")
+    displacement: float = Field(
+        0.06, ge=0, le=1, description="height range as a share of the plane's side"
+    )
+    mesh_resolution: int = Field(
+        64, ge=2, le=4096, description="vertices along one side of the displaced mesh"
+    )

@@ -1,0 +1,138 @@
+"""Where files come from and go to: local folders, `file://` and `s3://`.
+
+Stages work on local paths only. A remote folder is downloaded once into a cache folder, and what
+is there already with the same size and ETag is not downloaded again. Credentials and the endpoint
+come from the environment (`AWS_ACCESS_KEY_ID`, `AWS_ENDPOINT_URL`, …), as boto3 reads them.
+"""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import unquote, urlparse
+
+from components.core.errors import UserError
+from components.core.platform.artifacts import hash_text
+
+
+class Entry(NamedTuple):
+    """One file of a listing: its name below the URI, size in bytes and a mark of its version."""
+
+    name: str
+    size: int
+    mark: str
+
+
+def local_path(uri: str, cache: Path | None = None) -> Path:
+    """Returns a local file or folder with what lies at `uri`, downloading it if needed."""
+    scheme = urlparse(uri).scheme
+    if scheme == "s3":
+        return _download(uri, cache or _cache_folder())
+    path = _file_path(uri, scheme)
+    if not path.exists():
+        raise UserError(f"{uri} does not exist: give a file or folder that can be read.")
+    return path
+
+
+def fingerprint(uri: str) -> str:
+    """Returns a hash of a listing (names, sizes, times) that changes when the files change.
+
+    The empty URI, which stands for embedded data, has the empty fingerprint.
+    """
+    if not uri:
+        return ""
+    return hash_text("\n".join(f"{entry.name}\0{entry.size}\0{entry.mark}" for entry in _list(uri)))
+
+
+def upload(folder: Path, uri: str) -> None:
+    """Copies a folder's files to `s3://bucket/prefix`, each with its relative name."""
+    bucket, prefix = _bucket_and_prefix(uri)
+    client = _s3()
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        name = path.relative_to(folder).as_posix()
+        client.upload_file(str(path), bucket, f"{prefix}/{name}" if prefix else name)
+
+
+def _file_path(uri: str, scheme: str) -> Path:
+    if scheme == "file":
+        return Path(unquote(urlparse(uri).path))
+    if "://" in uri:
+        raise UserError(f"{uri} cannot be opened: use a local path, file:// or s3://.")
+    return Path(uri).expanduser()
+
+
+def _list(uri: str) -> Iterator[Entry]:
+    scheme = urlparse(uri).scheme
+    if scheme == "s3":
+        yield from _list_s3(uri)
+        return
+    path = local_path(uri)
+    files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
+    for file in files:
+        status = file.stat()
+        name = file.name if file == path else file.relative_to(path).as_posix()
+        yield Entry(name, status.st_size, str(status.st_mtime_ns))
+
+
+def _list_s3(uri: str) -> Iterator[Entry]:
+    bucket, prefix = _bucket_and_prefix(uri)
+    base = f"{prefix}/" if prefix else ""
+    found = False
+    try:
+        for page in _s3().get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=base):
+            for item in page.get("Contents", []):
+                found = True
+                yield Entry(item["Key"].removeprefix(base), item["Size"], item["ETag"].strip('"'))
+    except _s3_errors() as error:
+        raise UserError(
+            f"{uri} cannot be listed ({error}): check the bucket's name, the AWS_* variables and "
+            "the right to read it."
+        ) from error
+    if not found:
+        raise UserError(f"{uri} holds no file: give a prefix below which files lie.")
+
+
+def _download(uri: str, cache: Path) -> Path:
+    bucket, prefix = _bucket_and_prefix(uri)
+    folder = cache / hash_text(uri)[:16]
+    client = _s3()
+    for entry in _list_s3(uri):
+        target = folder / entry.name
+        if not target.resolve().is_relative_to(folder.resolve()):
+            raise UserError(f"{uri} holds a key that leaves its folder ({entry.name}): rename it.")
+        mark = target.with_name(f".{target.name}.etag")
+        if entry.name.endswith("/"):
+            continue
+        if target.exists() and mark.exists() and mark.read_text() == entry.mark:
+            continue
+        target.parent.mkdir(parents=True, exist_ok=True)
+        partial = target.with_name(f".{target.name}.partial")
+        key = f"{prefix}/{entry.name}" if prefix else entry.name
+        client.download_file(bucket, key, str(partial))
+        partial.rename(target)
+        mark.write_text(entry.mark)
+    return folder
+
+
+def _bucket_and_prefix(uri: str) -> tuple[str, str]:
+    parts = urlparse(uri)
+    if parts.scheme != "s3" or not parts.netloc:
+        raise UserError(f"{uri} is not of the form s3://bucket/prefix: give such an address.")
+    return parts.netloc, parts.path.strip("/")
+
+
+def _cache_folder() -> Path:
+    base = os.environ.get("REALMAT_CACHE")
+    return Path(base) if base else Path.home() / ".cache" / "realmat" / "storage"
+
+
+def _s3() -> Any:
+    import boto3
+
+    return boto3.client("s3")
+
+
+def _s3_errors() -> tuple[type[Exception], ...]:
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    return (BotoCoreError, ClientError)

@@ -1,0 +1,120 @@
+"""A stage runs once for the same work, again for other work, and resumes after a kill."""
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import components
+from components.core.errors import UserError
+from components.core.platform.artifacts import read_manifest
+from components.core.platform.stage import execute, run_task
+
+CONFIG = """
+from pydantic import BaseModel
+class Config(BaseModel, frozen=True, extra="forbid"):
+    seed: int = 0
+    value: int = 1
+"""
+STAGE = """
+from components.core.errors import UserError
+from components.core.platform.artifacts import new_artifact
+def run(config, *, photos, source=None, output, work, tracker):
+    with (work / "attempts").open("a") as file:
+        file.write("x")
+    if config.value < 0:
+        raise UserError("value must not be negative: give another.")
+    if config.value == 9 and len((work / "attempts").read_text()) < 2:
+        raise KeyboardInterrupt
+    tracker.log_metrics({"loss": 0.5}, step=1)
+    with new_artifact(output, "prompts", producer="toy", config=config) as folder:
+        (folder / "attempts").write_text((work / "attempts").read_text())
+        (folder / "value").write_text(str(config.value))
+"""
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    root = tmp_path_factory.mktemp("packages")
+    package = root / "toy"
+    package.mkdir()
+    for name, text in (("__init__", ""), ("config", CONFIG), ("stage", STAGE)):
+        (package / f"{name}.py").write_text(text)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(components, "__path__", [*components.__path__, str(root)])
+        yield package
+    for name in [name for name in sys.modules if name.startswith("components.toy")]:
+        del sys.modules[name]
+
+
+@pytest.fixture
+def place(tmp_path: Path, toy: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr("components.core.platform.stage.SHARED_SOURCE", ())
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{toy.parent}/mlflow.db")
+    monkeypatch.setenv("REALMAT_STORE", str(tmp_path / "store"))
+    monkeypatch.setenv("REALMAT_RECORD", str(tmp_path / "record.jsonl"))
+    return tmp_path
+
+
+def run(place: Path, output: str, photos: str = "", **config: int) -> dict[str, object]:
+    execute(
+        "toy",
+        json.dumps(config),
+        inputs={},
+        output=place / output,
+        parameters={"photos": photos},
+    )
+    return dict(json.loads((place / "record.jsonl").read_text().splitlines()[-1]))
+
+
+def test_the_same_work_is_done_once(place: Path) -> None:
+    (place / "photos").mkdir()
+    (place / "photos" / "a.png").write_text("a")
+    photos = str(place / "photos")
+    first = run(place, "1", photos)
+    again = run(place, "2", photos)
+    assert (first["reused"], again["reused"]) == (False, True)
+    assert again["seconds"] == first["seconds"]
+    assert (place / "2" / "value").read_text() == "1"
+    assert read_manifest(place / "2").content_hash == first["content_hash"]
+    assert not run(place, "3", photos, value=2)["reused"]
+    (place / "photos" / "b.png").write_text("b")
+    assert not run(place, "4", photos)["reused"]
+
+
+def test_changed_code_is_run_again(place: Path, toy: Path) -> None:
+    run(place, "1", value=5)
+    (toy / "loss.py").write_text("# another file of the stage\n")
+    assert not run(place, "2", value=5)["reused"]
+
+
+def test_a_killed_stage_finds_its_work_and_its_run(place: Path) -> None:
+    import mlflow
+
+    with pytest.raises(KeyboardInterrupt):
+        run(place, "1", value=9)
+    assert not (place / "1").exists()
+    run(place, "1", value=9)
+    assert (place / "1" / "attempts").read_text() == "xx"
+    assert list((place / "store" / "toy").glob("*.work")) == []
+    client = mlflow.MlflowClient()
+    experiment = client.get_experiment_by_name("realmat")
+    assert experiment is not None
+    runs = client.search_runs([experiment.experiment_id])
+    (killed,) = [run for run in runs if run.data.params["value"] == "9"]
+    assert killed.info.status == "FINISHED"
+    assert killed.data.metrics["loss"] == 0.5
+
+
+def test_a_users_error_is_a_sentence_and_exit_code_2(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stop:
+        run_task("toy", config='{"value": -1}', inputs={}, output="x", parameters={"photos": ""})
+    assert stop.value.code == 2
+    assert "value must not be negative" in capsys.readouterr().out
+    assert "value must not be negative" in (place / "record.jsonl").read_text()
+    with pytest.raises(UserError, match="does not exist"):
+        run(place, "1", str(place / "nowhere"))
