@@ -1,0 +1,1 @@
+"""Stage: what reinforcement learning changed, measured on held-out prompts."""

@@ -1,0 +1,90 @@
+"""Where a run's data came from, in sentences that say plainly what stands in for what."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from components.evaluation.summaries import read_json, read_lines
+
+Artifacts = Mapping[str, Path]
+
+
+def sources(
+    artifacts: Artifacts, parameters: Mapping[str, str], details: Mapping[str, Any]
+) -> list[tuple[str, str]]:
+    """(name, sentence) of each kind of data that went into the run."""
+    found: list[tuple[str, str]] = []
+    if "synthetic_data" in artifacts:
+        found.append(("materials", _materials(artifacts, parameters.get("materials", ""))))
+    if "photo_retrieval" in artifacts:
+        found.append(("photographs", _photographs(artifacts, parameters.get("photos", ""))))
+    if "environments" in details:
+        found.append(("light", _environments(details, parameters.get("environments", ""))))
+    if "annotation_sync" in artifacts:
+        found.append(("labels by", _annotations(artifacts)))
+    if "realism_labels" in artifacts:
+        found.append(("realism labels", _labels(artifacts)))
+    if "prompt_selection" in artifacts:
+        found.append(("prompts", _prompts(artifacts)))
+    return found
+
+
+def files_set_aside(artifacts: Artifacts) -> list[dict[str, Any]]:
+    """{"source", "reason"} of every file that was not used."""
+    rows: list[dict[str, Any]] = []
+    for stage in ("synthetic_data", "photo_retrieval"):
+        if stage in artifacts:
+            rows += read_lines(artifacts[stage] / "rejected.jsonl")
+    return rows
+
+
+def _materials(artifacts: Artifacts, uri: str) -> str:
+    counts = read_json(artifacts["synthetic_data"] / "counts.json")
+    parts = [f"{counts.get('library', 0)} grids of the procedural library"]
+    if uri:
+        parts.append(f"{counts.get('materials', 0)} grids of materials from {uri}")
+    return ", ".join(parts)
+
+
+def _photographs(artifacts: Artifacts, uri: str) -> str:
+    folder = artifacts["photo_retrieval"]
+    rows = read_lines(folder / "index.jsonl")
+    per_category = Counter(str(row.get("category", "")) for row in rows)
+    kept = f"{len(rows)} kept by the search in {len(per_category)} categories"
+    if not uri:
+        return f"embedded stand-in, rendered by this project (no photograph was given): {kept}"
+    different = len({row.get("source") for row in rows})
+    aside = len(read_lines(folder / "rejected.jsonl"))
+    note = f", {aside} files set aside" if aside else ""
+    return f"{different} photographs from {uri}: {kept}{note}"
+
+
+def _environments(details: Mapping[str, Any], uri: str) -> str:
+    count = details["environments"]
+    return f"{count} environments from {uri}" if uri else f"{count} environments, embedded"
+
+
+def _annotations(artifacts: Artifacts) -> str:
+    rows = read_lines(artifacts["annotation_sync"] / "annotations.jsonl")
+    by_annotator = Counter(str(row.get("annotator", "")) for row in rows)
+    parts = [f"{name} ({count} labels)" for name, count in by_annotator.most_common()]
+    return ", ".join(parts) or "nobody"
+
+
+def _labels(artifacts: Artifacts) -> str:
+    rows = read_lines(artifacts["realism_labels"] / "labels.jsonl")
+    annotated = sum(bool(row.get("annotated")) for row in rows)
+    realistic = sum(int(row.get("label", 0)) for row in rows)
+    return (
+        f"{len(rows)} images, {annotated} labelled by annotators and the rest by the classifiers; "
+        f"{realistic} realistic"
+    )
+
+
+def _prompts(artifacts: Artifacts) -> str:
+    rows = read_lines(artifacts["prompt_selection"] / "prompts.jsonl")
+    splits = Counter(str(row.get("split", "")) for row in rows)
+    return f"{splits['train']} for training, {splits['heldout']} held out"

@@ -1,0 +1,124 @@
+"""Pure statistics of a paired comparison: no files, no models, arrays in and numbers out.
+
+A pair is one prompt and seed, sampled before and after reinforcement learning and rendered under
+the same light. Seeds of one prompt are not independent, so the prompt is the unit of resampling:
+the confidence interval is a cluster bootstrap and the test flips the sign of whole prompts
+(Fisher's randomisation test, The Design of Experiments, 1935, section 21).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.metrics import roc_auc_score
+
+Floats = npt.NDArray[np.floating]
+
+EXACT_CLUSTERS = 16
+"""Up to this many clusters, all 2^n sign patterns are counted instead of sampled."""
+
+_BLOCK = 4096
+
+
+@dataclass(frozen=True)
+class PairedDifference:
+    """The mean change of a score over pairs; `ci95` is a percentile interval."""
+
+    pairs: int
+    before_mean: float
+    after_mean: float
+    difference: float
+    ci95: tuple[float, float]
+    p_value: float
+
+    def as_dict(self) -> dict[str, object]:
+        """The keys of `before_after` and `gold` in report.json."""
+        return {**asdict(self), "ci95": list(self.ci95)}
+
+
+def paired_difference(
+    before: Floats, after: Floats, clusters: Sequence[str], *, seed: int, resamples: int = 10_000
+) -> PairedDifference:
+    """Compare `after` (N,) with `before` (N,); pair i belongs to the prompt `clusters[i]`."""
+    if not len(before) == len(after) == len(clusters):
+        raise ValueError(f"{len(before)} before, {len(after)} after, {len(clusters)} clusters")
+    if len(before) == 0:
+        raise ValueError("no pairs to compare")
+    change = np.asarray(after, np.float64) - np.asarray(before, np.float64)
+    sums, counts = _cluster_sums(change, clusters)
+    rng = np.random.default_rng(seed)
+    return PairedDifference(
+        pairs=len(change),
+        before_mean=float(np.mean(before)),
+        after_mean=float(np.mean(after)),
+        difference=float(change.mean()),
+        ci95=bootstrap_ci(sums, counts, rng, resamples),
+        p_value=sign_flip_p_value(sums, rng, resamples),
+    )
+
+
+def bootstrap_ci(
+    sums: Floats, counts: Floats, rng: np.random.Generator, resamples: int
+) -> tuple[float, float]:
+    """95 % percentile interval of the mean, drawing clusters (sums, counts: (C,)) anew."""
+    means = []
+    for start in range(0, resamples, _BLOCK):
+        block = min(_BLOCK, resamples - start)
+        drawn = rng.integers(len(sums), size=(block, len(sums)))
+        means.append(sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1))
+    low, high = np.quantile(np.concatenate(means), [0.025, 0.975])
+    return float(low), float(high)
+
+
+def sign_flip_p_value(sums: Floats, rng: np.random.Generator, resamples: int) -> float:
+    """Two-sided p-value of the hypothesis that each cluster's sum is as likely with either sign.
+
+    Exact for at most EXACT_CLUSTERS clusters; else Monte Carlo with (k + 1) / (n + 1), which is
+    never 0. The tolerance counts patterns that equal the observed sum but for rounding.
+    """
+    observed = abs(float(sums.sum())) - 1e-9 * float(np.abs(sums).sum())
+    if len(sums) <= EXACT_CLUSTERS:
+        patterns = np.arange(2 ** len(sums))[:, None] >> np.arange(len(sums)) & 1
+        return float(np.mean(np.abs((1.0 - 2.0 * patterns) @ sums) >= observed))
+    extreme = 0
+    for start in range(0, resamples, _BLOCK):
+        block = min(_BLOCK, resamples - start)
+        signs = 1.0 - 2.0 * rng.integers(2, size=(block, len(sums)))
+        extreme += int(np.count_nonzero(np.abs(signs @ sums) >= observed))
+    return (extreme + 1) / (resamples + 1)
+
+
+def mean_pairwise_distance(features: Floats) -> float:
+    """Mean 1 - cosine over all pairs of rows of `features` (N, D), rows of unit length.
+
+    Uses sum_ij <f_i, f_j> = |sum_i f_i|^2, so it needs no N x N matrix.
+    """
+    count = len(features)
+    if count < 2:
+        raise ValueError("a distance needs at least two features")
+    features = np.asarray(features, np.float64)
+    total = features.sum(axis=0)
+    off_diagonal = float(total @ total) - float((features**2).sum())
+    return 1.0 - off_diagonal / (count * (count - 1))
+
+
+def diversity_within(features: Floats, clusters: Sequence[str]) -> float | None:
+    """Mean over prompts of the mean pairwise distance of their seeds; None if all have one seed."""
+    names = np.asarray(clusters)
+    groups = [features[names == name] for name in dict.fromkeys(clusters)]
+    distances = [mean_pairwise_distance(group) for group in groups if len(group) > 1]
+    return float(np.mean(distances)) if distances else None
+
+
+def auc(positive: Floats, negative: Floats) -> float:
+    """Probability that a positive's score is above a negative's (area under the ROC curve)."""
+    labels = np.concatenate([np.ones(len(positive)), np.zeros(len(negative))])
+    return float(roc_auc_score(labels, np.concatenate([positive, negative])))
+
+
+def _cluster_sums(change: Floats, clusters: Sequence[str]) -> tuple[Floats, Floats]:
+    _, index = np.unique(np.asarray(clusters), return_inverse=True)
+    return np.bincount(index, weights=change), np.bincount(index).astype(np.float64)

@@ -1,0 +1,145 @@
+"""report.json keeps its contract, report.html is self-contained and escapes what it is given."""
+
+from __future__ import annotations
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from components.evaluation.report import compose_report
+
+VOID = {"meta", "img", "input", "br", "line", "rect", "circle", "polyline", "polygon"}
+STAGES = [{"name": "ddpo_lora", "seconds": 61.5, "artifact": "x"}]
+
+
+class Balanced(HTMLParser):
+    """Fails on tags that are not closed in order; collects attributes and visible text."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.addresses: list[str] = []
+        self.text = ""
+        self.scripts = 0
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.scripts += tag == "script"
+        self.addresses += [value or "" for name, value in attrs if name in ("src", "href")]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in VOID:
+            assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def compose(tmp_path: Path, artifacts: dict[str, Path], **parameters: str) -> Balanced:
+    compose_report(
+        tmp_path / "report",
+        recipe="smoke",
+        settings={"ddpo_lora": {"epochs": 4}},
+        stages=STAGES,
+        artifacts=artifacts,
+        parameters=parameters,
+    )
+    page = Balanced()
+    page.feed((tmp_path / "report" / "report.html").read_text("utf-8"))
+    assert page.open == []
+    return page
+
+
+def read(tmp_path: Path) -> dict[str, object]:
+    report: dict[str, object] = json.loads((tmp_path / "report" / "report.json").read_text())
+    return report
+
+
+def test_report_json_has_exactly_the_keys_of_the_contract(
+    tmp_path: Path, artifacts: dict[str, Path]
+) -> None:
+    compose(tmp_path, artifacts)
+    report = read(tmp_path)
+    assert list(report) == [
+        "recipe", "stages", "reward", "ddpo", "before_after", "gold", "clip_score", "diversity",
+        "model",
+    ]  # fmt: skip
+    assert report["stages"] == [{"name": "ddpo_lora", "seconds": 61.5}]
+    assert report["reward"] == {
+        "real_mean": 0.81,
+        "synthetic_mean": 0.32,
+        "holdout_auc": 0.95,
+        "tv": {"std_with": 0.03, "std_without": 0.074},
+    }
+    assert report["model"] == {"name": "realmat", "version": "3", "alias": "champion"}
+    assert report["ddpo"] == {
+        "epochs": 4,
+        "train_reward": pytest.approx([0.30, 0.31, 0.32, 0.33]),
+        "heldout_reward": pytest.approx([0.31, 0.326, 0.35]),
+    }
+
+
+def test_what_was_not_computed_is_absent(tmp_path: Path, artifacts: dict[str, Path]) -> None:
+    early = {name: artifacts[name] for name in ("synthetic_data", "reward_training")}
+    page = compose(tmp_path, early)
+    assert list(read(tmp_path)) == ["recipe", "stages", "reward"]
+    assert "ended before the evaluation" in page.text
+    for absent in ("Promotion gate", "Before and after", "labels by"):
+        assert absent not in page.text
+
+
+def test_page_needs_no_network_and_only_its_own_script_runs(
+    tmp_path: Path, artifacts: dict[str, Path]
+) -> None:
+    page = compose(tmp_path, artifacts)
+    assert page.addresses
+    assert all(address.startswith("data:image/png;base64,") for address in page.addresses)
+    assert page.scripts == 1
+    assert '<script>alert("x")</script>' in page.text  # shown as text, not run
+    source = (tmp_path / "report" / "report.html").read_text("utf-8")
+    assert not re.search(r"https?://|@import|url\(", source)
+
+
+def test_page_says_what_stands_in_for_photographs(
+    tmp_path: Path, artifacts: dict[str, Path]
+) -> None:
+    embedded = compose(tmp_path, artifacts).text
+    assert "embedded stand-in, rendered by this project" in embedded
+    assert "simulated annotator (3 labels)" in embedded
+    given = compose(tmp_path, artifacts, photos="pictures/<b>mine</b>").text
+    assert "5 photographs from pictures/<b>mine</b>" in given
+    assert "stand-in" not in given
+    assert "p/broken.jpg" in given
+    assert "the image is truncated" in given
+
+
+@pytest.mark.parametrize(
+    ("interval", "sentence"),
+    [
+        ([0.01, 0.05], "more realistic"),
+        ([-0.05, -0.01], "less realistic"),
+        ([-0.01, 0.05], "No change in realism"),
+    ],
+)
+def test_headline_follows_the_interval(
+    tmp_path: Path, artifacts: dict[str, Path], interval: list[float], sentence: str
+) -> None:
+    file = artifacts["evaluation"] / "evaluation.json"
+    values = json.loads(file.read_text())
+    values["before_after"]["ci95"] = interval
+    file.write_text(json.dumps(values))
+    assert sentence in compose(tmp_path, artifacts).text
+
+
+def test_numbers_that_are_not_finite_are_refused(
+    tmp_path: Path, artifacts: dict[str, Path]
+) -> None:
+    file = artifacts["evaluation"] / "evaluation.json"
+    file.write_text(file.read_text().replace("25.1", "NaN"))
+    with pytest.raises(ValueError, match="JSON"):
+        compose(tmp_path, artifacts)
+    assert not (tmp_path / "report" / "report.json").exists()
