@@ -1,0 +1,154 @@
+"""Environment light: what falls on a material from all around, of equal strength everywhere.
+
+Paper, section 5 ("Rendering"): environments are "normalized to preserve the same irradiance on a
+flat plane per RGB channel, to prevent overall intensity and color differences". The irradiance
+chosen here is pi, so a white Lambertian plane has radiance 1.
+
+Convention (Mitsuba's): a latitude-longitude image whose row i lies at the polar angle
+pi * i / (h - 1), straight up in row 0 and straight down in the last, and whose column j is centred
+at the azimuth 2 pi * (j + 0.5) / w. The material faces up, so the image's upper half lights it.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from components.core.errors import UserError
+
+FloatArray = NDArray[np.float32]
+
+HEIGHT, WIDTH = 128, 256
+SUFFIXES = (".hdr", ".exr")
+
+
+@dataclass(frozen=True)
+class Environment:
+    """radiance: (h, w, 3) float32, linear, latitude-longitude, sky in the upper half."""
+
+    name: str
+    radiance: FloatArray
+
+
+@functools.cache
+def cosine_weights(height: int, width: int) -> NDArray[np.float64]:
+    """(h,) weights w with irradiance = sum_ij w_i L_ij for the up-facing plane.
+
+    The exact integral of cos(theta) sin(theta) over the upper hemisphere for radiance interpolated
+    linearly between rows, by a quadrature far finer than the rows.
+    """
+    steps = 64 * height
+    theta = (np.arange(steps) + 0.5) * (np.pi / 2) / steps
+    row = theta / np.pi * (height - 1)
+    below = np.floor(row).astype(int)
+    share = row - below
+    measure = np.cos(theta) * np.sin(theta) * (np.pi / 2 / steps) * (2 * np.pi / width)
+    weights = np.zeros(height)
+    np.add.at(weights, below, measure * (1 - share))
+    np.add.at(weights, below + 1, measure * share)
+    return weights
+
+
+def irradiance(radiance: FloatArray) -> NDArray[np.float64]:
+    """(3,) irradiance on the up-facing plane under a (h, w, 3) radiance image."""
+    weights = cosine_weights(*radiance.shape[:2])
+    return np.einsum("h,hwc->c", weights, radiance.astype(np.float64))
+
+
+def normalised(environment: Environment) -> Environment:
+    """The same light scaled to irradiance pi on the up-facing plane in each RGB channel."""
+    found = irradiance(environment.radiance)
+    if not np.isfinite(found).all() or (found <= 0.0).any():
+        raise UserError(
+            f"{environment.name}: no light comes from above in at least one colour channel; "
+            "expected a latitude-longitude environment with its sky in the upper half"
+        )
+    scaled = environment.radiance * (np.pi / found)
+    return replace(environment, radiance=scaled.astype(np.float32))
+
+
+def load_environment(path: Path | str) -> Environment:
+    """A .hdr or .exr latitude-longitude file as a normalised (128, 256, 3) environment."""
+    file = Path(path)
+    if file.suffix.lower() not in SUFFIXES:
+        raise UserError(f"{file}: expected an environment in .hdr or .exr format")
+    if not file.is_file():
+        raise UserError(f"{file}: there is no such environment file")
+    radiance = _read(file)
+    rows, columns = radiance.shape[:2]
+    if not 1.8 <= columns / rows <= 2.2 or rows < 16:
+        raise UserError(
+            f"{file}: an image of {columns} x {rows} pixels is no environment; expected a "
+            "latitude-longitude image twice as wide as high, at least 32 x 16"
+        )
+    return normalised(Environment(file.stem, resampled(radiance)))
+
+
+def load_environments(folder: Path | str) -> list[Environment]:
+    """All .hdr and .exr files of a folder, by name; "" stands for the embedded environments."""
+    if not str(folder):
+        from components.core.rendering.embedded import embedded_environments
+
+        return embedded_environments()
+    root = Path(folder)
+    if root.is_file():
+        return [load_environment(root)]
+    if not root.is_dir():
+        raise UserError(f"{root}: there is no such folder of environments")
+    files = sorted(file for file in root.rglob("*") if file.suffix.lower() in SUFFIXES)
+    if not files:
+        raise UserError(f"{root}: no environment found; expected .hdr or .exr files in it")
+    return [load_environment(file) for file in files]
+
+
+def resampled(radiance: FloatArray, height: int = HEIGHT, width: int = WIDTH) -> FloatArray:
+    """An image of pixel areas (h', w', 3) to the rows and columns of this module's convention.
+
+    Radiance is averaged by solid angle, so light is neither gained nor lost; it also spreads a
+    sun of one bright pixel over the target's pixel, the only taming of fireflies there is.
+    """
+    rows, columns = radiance.shape[:2]
+    repeat = max(1, -(-2 * height // rows)), max(1, -(-2 * width // columns))
+    fine = radiance.repeat(repeat[0], axis=0).repeat(repeat[1], axis=1).astype(np.float64)
+    rows, columns = fine.shape[:2]
+
+    theta = (np.arange(rows) + 0.5) / rows * np.pi
+    node = theta / np.pi * (height - 1)
+    hats = np.maximum(0.0, 1.0 - np.abs(np.arange(height)[:, None] - node)) * np.sin(theta)
+    hats /= hats.sum(axis=1, keepdims=True)
+
+    edges = np.linspace(0, columns, width + 1)
+    total = np.concatenate([np.zeros((rows, 1, 3)), np.cumsum(fine, axis=1)], axis=1)
+    whole = np.minimum(edges.astype(int), columns - 1)
+    at_edges = total[:, whole] + (edges - whole)[None, :, None] * fine[:, whole]
+    boxes = np.diff(at_edges, axis=1) * (width / columns)
+    return np.einsum("Hh,hwc->Hwc", hats, boxes).astype(np.float32)
+
+
+def _read(file: Path) -> FloatArray:
+    """(h, w, 3) float32 of a .hdr or .exr file; UserError when it is damaged."""
+    from components.core.rendering.variant import mitsuba
+
+    mi = mitsuba()
+    try:
+        bitmap = mi.Bitmap(str(file)).convert(
+            mi.Bitmap.PixelFormat.RGB, mi.Struct.Type.Float32, srgb_gamma=False
+        )
+        radiance = np.array(bitmap, dtype=np.float32)
+    except (RuntimeError, ValueError, OSError) as error:
+        raise UserError(
+            f"{file}: not a readable environment ({_first_line(error)}); expected a complete "
+            f"{file.suffix.lower()} image"
+        ) from error
+    if not np.isfinite(radiance).all():
+        raise UserError(f"{file}: the environment holds NaN or infinite radiance; expected numbers")
+    # Lens corrections leave slightly negative pixels in otherwise good files.
+    return np.maximum(radiance, 0.0)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

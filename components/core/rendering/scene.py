@@ -1,0 +1,246 @@
+"""One live Mitsuba scene: a displaced tile seen from above, into which maps and light are pushed.
+
+Paper, section 5 ("Rendering"): materials are rendered "on fully displaced meshes" under an
+environment, here with the principled BSDF (GGX alpha = roughness squared). Building a scene
+compiles kernels; pushing new maps, light or rotation into the same one does not, so a `Renderer`
+keeps its scene for life.
+
+World: the tile covers [0, 1] x [0, 1] at z = 0, image right is +x and image up is +y. Height 0.5
+lies at z = 0 and the range of heights spans `displacement`. A narrow perspective camera above the
+centre frames exactly the tile; the mesh goes on beyond it by its wrapped neighbours, so that light
+and shadow at the border are those of an endless surface.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from components.core.materials.material import Material
+from components.core.rendering.color import srgb_to_linear, to_srgb_uint8
+from components.core.rendering.environments import HEIGHT, WIDTH, Environment
+from components.core.rendering.mesh import Wrap, heights, lattice
+from components.core.rendering.variant import mitsuba
+
+FloatArray = NDArray[np.float32]
+
+MARGIN = 0.08
+"""How far the mesh goes on beyond each border, in sides of the tile."""
+FIELD_OF_VIEW = 25.0
+"""Degrees. A camera at 2.3 sides: reflections vary over the tile as they do in photographs."""
+
+_one_at_a_time = threading.Lock()
+
+
+class Renderer:
+    """Renders materials at one size; the scene is made once, at the first rendering.
+
+    size: pixels of the square image. spp: samples per pixel. mesh_resolution: cells along the
+    tile's side. displacement: the range of heights in sides of the tile. wrap: "repeat" for maps
+    that tile, "mirror" to hide the seam of maps that don't. bsdf: "lambert" ignores roughness and
+    metallic, for calibration. max_depth: 2 is direct light only, 3 adds one bounce.
+    """
+
+    def __init__(
+        self,
+        size: int = 128,
+        spp: int = 16,
+        mesh_resolution: int = 64,
+        displacement: float = 0.06,
+        *,
+        wrap: Wrap = "repeat",
+        bsdf: Literal["principled", "lambert"] = "principled",
+        max_depth: int = 3,
+    ) -> None:
+        self.size = size
+        self.spp = spp
+        self.mesh_resolution = mesh_resolution
+        self.displacement = displacement
+        self.wrap = wrap
+        self.bsdf = bsdf
+        self.max_depth = max_depth
+        self._sky: _Scene | None = None
+        self._point: _Scene | None = None
+
+    def render(
+        self, material: Material, environment: Environment, *, rotation: float = 0.0, seed: int = 0
+    ) -> FloatArray:
+        """Linear radiance (size, size, 3), float32, under a normalised environment.
+
+        rotation: radians by which the light turns anticlockwise, seen from above.
+        """
+        with _one_at_a_time:
+            if self._sky is None:
+                self._sky = _Scene(self, _environment_emitter())
+            self._sky.light_from(environment, rotation)
+            return self._sky.render(material, seed)
+
+    def render_srgb(
+        self, material: Material, environment: Environment, *, rotation: float = 0.0, seed: int = 0
+    ) -> NDArray[np.uint8]:
+        """The same as 8-bit sRGB (size, size, 3), clamped."""
+        return to_srgb_uint8(self.render(material, environment, rotation=rotation, seed=seed))
+
+    def render_point_light(
+        self,
+        material: Material,
+        angle: float,
+        *,
+        seed: int = 0,
+        radius: float = 0.6,
+        elevation: float = 1.3,
+    ) -> FloatArray:
+        """Linear radiance (size, size, 3) under one point light on a circle above the tile.
+
+        The paper's comparison study moves such a light "along a circle parallel to the material
+        plane" (section 5). angle: radians, 0 is the image's right, pi / 2 its top. radius and
+        elevation: of the circle, in sides of the tile. Irradiance at the tile's centre is pi.
+        """
+        with _one_at_a_time:
+            if self._point is None:
+                self._point = _Scene(self, _point_emitter())
+            self._point.light_at(angle, radius, elevation)
+            return self._point.render(material, seed)
+
+
+def _environment_emitter() -> dict[str, Any]:
+    mi = mitsuba()
+    return {"type": "envmap", "bitmap": mi.Bitmap(np.ones((HEIGHT, WIDTH, 3), np.float32))}
+
+
+def _point_emitter() -> dict[str, Any]:
+    return {"type": "point", "position": [0.5, 0.5, 1.0], "intensity": 1.0}
+
+
+class _Scene:
+    """A Mitsuba scene with its traversed parameters, and what was pushed into it last."""
+
+    def __init__(self, options: Renderer, emitter: dict[str, Any]) -> None:
+        mi = mitsuba()
+        self.options = options
+        self.scene = mi.load_dict(
+            {
+                "type": "scene",
+                "integrator": {"type": "path", "max_depth": options.max_depth},
+                "sensor": _camera(mi, options.size),
+                "tile": _tile(mi, options),
+                "light": emitter,
+            }
+        )
+        self.parameters = mi.traverse(self.scene)
+        self.environment: Environment | None = None
+        points, _ = lattice(options.mesh_resolution, _margin(options))
+        self.vertices = np.pad(points, ((0, 0), (0, 1)))
+
+    def render(self, material: Material, seed: int) -> FloatArray:
+        mi = mitsuba()
+        self._wear(material)
+        self.parameters.update()
+        image = mi.render(self.scene, seed=seed, spp=self.options.spp)
+        return np.array(image, dtype=np.float32)
+
+    def light_from(self, environment: Environment, rotation: float) -> None:
+        mi = mitsuba()
+        if environment is not self.environment:
+            width = environment.radiance.shape[1]
+            if self.parameters["light.data"].shape[1] == width + 2:
+                columns = np.arange(-1, width + 1) % width
+            else:  # Mitsuba before 3.9.1 repeats the first column only.
+                columns = np.arange(width + 1) % width
+            padded = np.ascontiguousarray(environment.radiance[:, columns])
+            self.parameters["light.data"] = mi.TensorXf(padded)
+            self.environment = environment
+        turn = mi.ScalarTransform4f().rotate([0, 0, 1], float(np.rad2deg(rotation)))
+        # Environments have +y up, the tile has +z.
+        self.parameters["light.to_world"] = turn @ mi.ScalarTransform4f().rotate([1, 0, 0], 90)
+
+    def light_at(self, angle: float, radius: float, elevation: float) -> None:
+        mi = mitsuba()
+        x, y = 0.5 + radius * np.cos(angle), 0.5 + radius * np.sin(angle)
+        self.parameters["light.position"] = mi.Point3f(float(x), float(y), float(elevation))
+        distance = np.hypot(radius, elevation)
+        # The light's intensity I makes E = I cos / distance^2 = I elevation / distance^3.
+        intensity = float(np.pi * distance**3 / elevation)
+        self.parameters["light.intensity.value"] = intensity
+
+    def _wear(self, material: Material) -> None:
+        """Push a material's maps and the heights of the mesh."""
+        mi, options = mitsuba(), self.options
+        color = mi.TensorXf(srgb_to_linear(material.albedo))
+        if options.bsdf == "lambert":
+            self.parameters["tile.bsdf.reflectance.data"] = color
+        else:
+            self.parameters["tile.bsdf.base_color.data"] = color
+            self.parameters["tile.bsdf.roughness.data"] = mi.TensorXf(material.roughness[..., None])
+            self.parameters["tile.bsdf.metallic.data"] = mi.TensorXf(material.metallic[..., None])
+        margin = _margin(options)
+        height = heights(material.height, options.mesh_resolution, margin, options.wrap)
+        self.vertices[:, 2] = (height.ravel() - 0.5) * options.displacement
+        self.parameters["tile.vertex_positions"] = self.vertices.ravel()
+
+
+def _margin(options: Renderer) -> int:
+    """Cells of the mesh beyond each border."""
+    return int(np.ceil(MARGIN * options.mesh_resolution))
+
+
+def _camera(mi: Any, size: int) -> dict[str, Any]:
+    """A perspective camera above the tile's centre whose frame is the tile at z = 0."""
+    distance = 0.5 / np.tan(np.deg2rad(FIELD_OF_VIEW / 2))
+    return {
+        "type": "perspective",
+        "fov": FIELD_OF_VIEW,
+        "to_world": mi.ScalarTransform4f().look_at([0.5, 0.5, distance], [0.5, 0.5, 0], [0, 1, 0]),
+        "film": {
+            "type": "hdrfilm",
+            "width": size,
+            "height": size,
+            "rfilter": {"type": "box"},
+            "pixel_format": "rgb",
+            "component_format": "float32",
+        },
+        # A third of the noise of independent samples at 16 a pixel.
+        "sampler": {"type": "multijitter"},
+    }
+
+
+def _tile(mi: Any, options: Renderer) -> Any:
+    """The mesh, flat, with its BSDF; its parameters are set again at every rendering."""
+    points, triangles = lattice(options.mesh_resolution, _margin(options))
+    properties = mi.Properties()
+    properties["mesh_bsdf"] = mi.load_dict(_bsdf(mi, options))
+    mesh = mi.Mesh(
+        "tile",
+        len(points),
+        len(triangles),
+        has_vertex_normals=True,
+        has_vertex_texcoords=True,
+        props=properties,
+    )
+    parameters = mi.traverse(mesh)
+    parameters["vertex_positions"] = np.pad(points, ((0, 0), (0, 1))).ravel()
+    # Row 0 of a texture is v = 0, the top of the image is y = 1.
+    parameters["vertex_texcoords"] = np.stack([points[:, 0], 1 - points[:, 1]], axis=-1).ravel()
+    parameters["faces"] = triangles.ravel()
+    parameters.update()
+    return mesh
+
+
+def _bsdf(mi: Any, options: Renderer) -> dict[str, Any]:
+    def texture(channels: int) -> dict[str, Any]:
+        # raw: the values are linear already; 8 x 8 pixels stand in for maps of any size.
+        data = mi.TensorXf(np.full((8, 8, channels), 0.5, np.float32))
+        return {"type": "bitmap", "data": data, "raw": True, "wrap_mode": options.wrap}
+
+    if options.bsdf == "lambert":
+        return {"type": "diffuse", "reflectance": texture(3)}
+    return {
+        "type": "principled",
+        "base_color": texture(3),
+        "roughness": texture(1),
+        "metallic": texture(1),
+        "specular": 0.5,
+    }

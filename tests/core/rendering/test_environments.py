@@ -1,0 +1,118 @@
+"""Environments have irradiance pi, keep their sky above, and bad files are named."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from components.core.errors import UserError
+from components.core.rendering.embedded import KINDS, embedded_environments
+from components.core.rendering.environments import (
+    Environment,
+    irradiance,
+    load_environment,
+    load_environments,
+    normalised,
+    resampled,
+)
+from components.core.rendering.variant import mitsuba
+
+
+def write_hdr(path: Path, radiance: np.ndarray) -> None:
+    mitsuba().Bitmap(radiance.astype(np.float32)).write(str(path))
+
+
+def test_constant_light_of_radiance_one_has_irradiance_pi() -> None:
+    np.testing.assert_allclose(irradiance(np.ones((32, 64, 3), np.float32)), np.pi, rtol=1e-4)
+
+
+def test_only_the_upper_half_counts() -> None:
+    radiance = np.zeros((64, 128, 3), np.float32)
+    radiance[33:] = 5.0
+    assert irradiance(radiance).max() < 0.01
+    radiance[:31] = 1.0
+    assert irradiance(radiance).min() > 3.0
+
+
+def test_every_channel_of_any_environment_is_normalised_to_pi() -> None:
+    random = np.random.default_rng(0).gamma(0.2, 3.0, (16, 32, 3)) * [0.1, 1.0, 20.0]
+    light = normalised(Environment("random", random.astype(np.float32)))
+    np.testing.assert_allclose(irradiance(light.radiance), np.pi, rtol=1e-5)
+
+
+def test_an_environment_without_light_from_above_is_refused() -> None:
+    with pytest.raises(UserError, match="night"):
+        normalised(Environment("night", np.zeros((16, 32, 3), np.float32)))
+
+
+def test_resampling_keeps_the_light_of_a_sun_of_one_pixel() -> None:
+    rows, columns = 300, 600
+    image = np.full((rows, columns, 3), 0.5, np.float32)
+    image[70, 111] = 5000.0
+    theta = (np.arange(rows) + 0.5) / rows * np.pi
+    area = np.sin(theta) * np.cos(theta) * (np.pi / rows) * (2 * np.pi / columns)
+    expected = np.einsum("h,hwc->c", np.maximum(area, 0), image.astype(np.float64))
+    np.testing.assert_allclose(irradiance(resampled(image)), expected, rtol=0.02)
+
+
+def test_resampling_keeps_directions() -> None:
+    image = np.zeros((64, 128, 3), np.float32)
+    image[16, 96] = 1.0
+    row, column = np.unravel_index(resampled(image)[..., 0].argmax(), (128, 256))
+    assert abs(row - 16.5 / 64 * 127) <= 1.0
+    assert abs(column + 0.5 - 96.5 * 2) <= 1.5
+
+
+def test_embedded_environments_are_different_and_do_not_depend_on_their_number() -> None:
+    few, many = embedded_environments(3, seed=1), embedded_environments(len(KINDS), seed=1)
+    for one, other in zip(few, many, strict=False):
+        np.testing.assert_array_equal(one.radiance, other.radiance)
+    assert len({light.name for light in many}) == len(many)
+    for light in many:
+        assert light.radiance.shape == (128, 256, 3)
+        assert light.radiance.dtype == np.float32
+        assert light.radiance.min() >= 0.0
+        np.testing.assert_allclose(irradiance(light.radiance), np.pi, rtol=1e-5)
+    other_seed = embedded_environments(1, seed=2)[0]
+    assert np.abs(other_seed.radiance - many[0].radiance).max() > 0.1
+
+
+@pytest.mark.parametrize("suffix", [".hdr", ".exr"])
+def test_files_are_read_and_normalised(tmp_path: Path, suffix: str) -> None:
+    write_hdr(tmp_path / f"room{suffix}", np.full((32, 64, 3), [0.5, 1.0, 2.0]))
+    light = load_environment(tmp_path / f"room{suffix}")
+    assert light.name == "room"
+    assert light.radiance.shape == (128, 256, 3)
+    np.testing.assert_allclose(light.radiance, 1.0, rtol=2e-3)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda content: content[: len(content) // 2],
+        lambda content: b"",
+        lambda content: b"not an image",
+    ],
+)
+def test_damaged_files_are_named(tmp_path: Path, damage) -> None:  # type: ignore[no-untyped-def]
+    file = tmp_path / "broken.hdr"
+    write_hdr(file, np.random.default_rng(0).random((32, 64, 3)))
+    file.write_bytes(damage(file.read_bytes()))
+    with pytest.raises(UserError, match=r"broken\.hdr"):
+        load_environment(file)
+
+
+def test_nan_wrong_shape_and_missing_files_are_named(tmp_path: Path) -> None:
+    radiance = np.ones((32, 64, 3))
+    radiance[3, 3] = np.nan
+    write_hdr(tmp_path / "nan.exr", radiance)
+    with pytest.raises(UserError, match=r"nan\.exr.*NaN"):
+        load_environment(tmp_path / "nan.exr")
+    write_hdr(tmp_path / "square.hdr", np.ones((32, 32, 3)))
+    with pytest.raises(UserError, match=r"square\.hdr.*twice as wide"):
+        load_environment(tmp_path / "square.hdr")
+    with pytest.raises(UserError, match=r"absent\.hdr"):
+        load_environment(tmp_path / "absent.hdr")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match="no environment found"):
+        load_environments(tmp_path / "empty")
