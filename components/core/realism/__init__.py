@@ -1,0 +1,1 @@
+"""Realism: CLIP features of images and texts, and the linear score on top of them."""
