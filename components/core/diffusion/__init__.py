@@ -1,0 +1,1 @@
+"""Diffusion: schedule, denoising step, SDXL models (real or small), sampling and LoRA."""

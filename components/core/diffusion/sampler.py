@@ -1,0 +1,164 @@
+"""Ancestral sampling with classifier-free guidance, with or without the trajectory.
+
+Each sample draws all of its noise from a generator of its own, seeded by its own seed, so that an
+image does not depend on the batch it is computed in. `sample` and `sample_trajectory` share one
+loop: what reinforcement learning trains is what users get.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from components.core.diffusion.denoiser import PromptEmbeds, guided_velocity
+from components.core.diffusion.model import TextToImage
+from components.core.diffusion.step import Step, ddpm_step
+from components.core.materials.grid import unpack
+from components.core.materials.material import Material
+
+Progress = Callable[[int, int], None]  # called with (steps done, steps in all)
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """Denoising trajectories of B samples over S steps."""
+
+    latents_bschw: Tensor  # (B, S + 1, C, H, W) float32, from pure noise to the clean latents
+    log_probs_bs: Tensor  # (B, S) float32; the last column is 0, see `Step`
+    transitions_s: list[tuple[int, int]]  # (t, t_prev) of each step
+
+    @property
+    def timesteps_s(self) -> list[int]:
+        """The timestep of each step."""
+        return [t for t, _ in self.transitions_s]
+
+    @property
+    def final_bchw(self) -> Tensor:
+        """The clean latents."""
+        return self.latents_bschw[:, -1]
+
+
+def sample(
+    model: TextToImage,
+    prompts: Sequence[str] | PromptEmbeds,
+    seeds: Sequence[int],
+    *,
+    steps: int,
+    guidance: float,
+    eta: float = 1.0,
+    rescale: float = 0.0,
+    progress: Progress | None = None,
+) -> Tensor:
+    """Clean latents (B, C, H, W) of one batch; decode them with `model.decode`."""
+    latents = _initial_latents(model, seeds)[0]
+    for latents, _ in _denoise(model, prompts, seeds, steps, guidance, eta, rescale, progress):
+        pass
+    return latents
+
+
+def sample_trajectory(
+    model: TextToImage,
+    prompts: Sequence[str] | PromptEmbeds,
+    seeds: Sequence[int],
+    *,
+    steps: int,
+    guidance: float,
+    rescale: float = 0.0,
+    progress: Progress | None = None,
+) -> Trajectory:
+    """Sample with every state and log-prob kept, eta 1; float32, since rounding moves ratios."""
+    states, log_probs = [_initial_latents(model, seeds)[0]], []
+    for latents, step in _denoise(model, prompts, seeds, steps, guidance, 1.0, rescale, progress):
+        states.append(latents)
+        log_probs.append(step.log_prob)
+    return Trajectory(
+        torch.stack(states, dim=1),
+        torch.stack(log_probs, dim=1),
+        model.schedule.transitions(steps),
+    )
+
+
+def generate_materials(
+    model: TextToImage,
+    prompts: Sequence[str],
+    seeds: Sequence[int],
+    steps: int = 50,
+    guidance: float = 5.0,
+    *,
+    batch_size: int = 16,
+    progress: Progress | None = None,
+) -> list[Material]:
+    """Materials from prompts: sample grids batch by batch, decode, unpack."""
+    materials: list[Material] = []
+    for start in range(0, len(prompts), batch_size):
+        batch = prompts[start : start + batch_size]
+        done, total = start * steps, len(prompts) * steps
+
+        def advance(step: int, _: int, done: int = done, size: int = len(batch)) -> None:
+            if progress is not None:
+                progress(done + step * size, total)
+
+        latents = sample(
+            model,
+            batch,
+            seeds[start : start + batch_size],
+            steps=steps,
+            guidance=guidance,
+            progress=advance,
+        )
+        grids = model.decode(latents).cpu().numpy().astype(np.float32)
+        materials += [
+            unpack(grid, caption=prompt) for grid, prompt in zip(grids, batch, strict=True)
+        ]
+    return materials
+
+
+def _initial_latents(
+    model: TextToImage, seeds: Sequence[int]
+) -> tuple[Tensor, list[torch.Generator]]:
+    generators = [torch.Generator().manual_seed(int(seed)) for seed in seeds]
+    return _noise(model, generators), generators
+
+
+def _noise(model: TextToImage, generators: Sequence[torch.Generator]) -> Tensor:
+    # Drawn on the CPU: the same seed gives the same noise on every device.
+    draws = [torch.randn(model.latent_shape, generator=generator) for generator in generators]
+    return torch.stack(draws).to(model.device)
+
+
+@torch.no_grad()
+def _denoise(
+    model: TextToImage,
+    prompts: Sequence[str] | PromptEmbeds,
+    seeds: Sequence[int],
+    steps: int,
+    guidance: float,
+    eta: float,
+    rescale: float,
+    progress: Progress | None,
+) -> Iterator[tuple[Tensor, Step]]:
+    embeds = prompts if isinstance(prompts, PromptEmbeds) else model.encode_prompts(prompts)
+    if len(embeds) != len(seeds):
+        raise ValueError(f"{len(embeds)} prompts but {len(seeds)} seeds")
+    schedule = model.schedule
+    latents, generators = _initial_latents(model, seeds)
+    for index, (t, t_prev) in enumerate(schedule.transitions(steps)):
+        velocity = guided_velocity(
+            model.unet,
+            latents,
+            t,
+            embeds,
+            model.image_size,
+            guidance=guidance,
+            rescale=rescale,
+        )
+        noise = _noise(model, generators)
+        step = ddpm_step(schedule, velocity, t, t_prev, latents, noise=noise, eta=eta)
+        latents = step.x_prev
+        if progress is not None:
+            progress(index + 1, steps)
+        yield latents, step
