@@ -1,0 +1,1 @@
+"""Stage: spread the judgements to all images by one linear classifier per set (section 4.1)."""

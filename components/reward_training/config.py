@@ -1,0 +1,19 @@
+"""What can be set about the reward. Defaults are the paper's (section 5)."""
+
+from pydantic import BaseModel, Field
+
+
+class Config(BaseModel, frozen=True, extra="forbid"):
+    """Settings of the stage `reward_training`."""
+
+    seed: int = Field(0, ge=0, description="Everything random in this stage follows from it.")
+    clip: str = Field("small", description="CLIP model whose features the reward reads.")
+    device: str = Field("auto", pattern="^(auto|cpu|cuda)$", description="Where to compute.")
+    learning_rate: float = Field(1e-3, gt=0, description="Learning rate of the linear layer.")
+    batch_size: int = Field(64, ge=2, description="Images in one step.")
+    epochs: int = Field(120, ge=1, description="Passes over the labelled images.")
+    mse_weight: float = Field(1.0, ge=0, description="Lambda 1 of equation 5.")
+    tv_weight: float = Field(100.0, ge=0, description="Lambda 2 of equation 5.")
+    neighbours: int = Field(
+        8, ge=1, description="Nearest images that each image is joined with in the TV graph."
+    )

@@ -1,0 +1,1 @@
+"""Labelling: where realism judgements come from (Label Studio, or a simulated annotator)."""
