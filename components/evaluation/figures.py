@@ -94,7 +94,7 @@ def scores(report: Json, details: Json) -> str:
     if "histogram" in details:
         data = details["histogram"]
         series = [
-            Series(data["photographs_name"], "c-photos", data["photographs"]),
+            Series("photographs", "c-photos", data["photographs"]),
             Series("synthetic, before", "c-before", data["before"]),
             Series("synthetic, after", "c-after", data["after"]),
         ]

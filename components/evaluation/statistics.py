@@ -121,4 +121,5 @@ def auc(positive: Floats, negative: Floats) -> float:
 
 def _cluster_sums(change: Floats, clusters: Sequence[str]) -> tuple[Floats, Floats]:
     _, index = np.unique(np.asarray(clusters), return_inverse=True)
-    return np.bincount(index, weights=change), np.bincount(index).astype(np.float64)
+    counts = np.bincount(index).astype(np.float64)
+    return np.bincount(index, weights=change).astype(np.float64), counts

@@ -123,7 +123,7 @@ def histogram(rng: np.random.Generator) -> dict[str, Any]:
         name: np.histogram(rng.normal(mean, 0.08, size=n).clip(0, 1), edges)[0].tolist()
         for name, (mean, n) in sets.items()
     }
-    return {"edges": edges.tolist(), "photographs_name": "photographs", **counts}
+    return {"edges": edges.tolist(), **counts}
 
 
 def _json(path: Path, values: Mapping[str, Any]) -> None:

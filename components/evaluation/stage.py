@@ -1,0 +1,236 @@
+"""Measures what reinforcement learning changed, on prompts that it never trained on.
+
+The same prompt and seed is sampled without and with the adapter, rendered under the same lights
+and scored by the reward, by the gold scorer (trained on other data), by CLIP against the prompt
+and by the diversity of the features: a policy that only pleases the reward shows in the others.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from components.core.diffusion.lora import load_lora
+from components.core.diffusion.model import TextToImage, load_model
+from components.core.diffusion.sampler import sample
+from components.core.errors import UserError
+from components.core.materials.grid import pack_uint8, to_uint8, unpack_uint8
+from components.core.materials.material import Material
+from components.core.platform.artifacts import new_artifact, open_artifact
+from components.core.platform.batches import Arrays, batches
+from components.core.platform.device import choose_device
+from components.core.platform.progress import track
+from components.core.platform.seeds import derive_seed
+from components.core.platform.storage import local_path
+from components.core.platform.tracking import Tracker
+from components.core.realism.clip import ClipFeatures
+from components.core.realism.reward import GOLD, REWARD
+from components.core.realism.scorer import LinearScorer
+from components.core.rendering.batch import SrgbRenderer
+from components.core.rendering.environments import Environment, load_environments
+from components.core.rendering.scene import Renderer
+from components.evaluation import media
+from components.evaluation.comparison import Pair, Side, compare, make_pairs, measure
+from components.evaluation.config import Config
+from components.evaluation.statistics import auc
+from components.evaluation.summaries import (
+    ddpo_summary,
+    read_json,
+    read_lines,
+    reward_summary,
+    write_lines,
+)
+
+KIND = "evaluation"
+BINS = 24
+REPORTED = ("before_after", "gold", "clip_score", "diversity")
+
+
+def run(
+    config: Config,
+    *,
+    model: Path,
+    lora: Path,
+    reward: Path,
+    prompts: Path,
+    photographs: Path,
+    dataset: Path,
+    environments: str,
+    output: Path,
+    work: Path,
+    tracker: Tracker,
+) -> None:
+    """Write the artifact "evaluation"; see the module."""
+    reward, lora = open_artifact(reward, "realism-scorer"), open_artifact(lora, "lora")
+    photographs = open_artifact(photographs, "photographs")
+    lights = load_environments(str(local_path(environments)) if environments else "")
+    prompts, dataset = open_artifact(prompts, "prompts"), open_artifact(dataset, "material-grids")
+    pairs = make_pairs(
+        unseen_prompts(prompts, dataset),
+        count=config.prompts,
+        seeds_per_prompt=config.seeds_per_prompt,
+        lights=config.lights,
+        environments=len(lights),
+        seed=config.seed,
+    )
+    device = choose_device(config.device)
+    generator = load_model(str(open_artifact(model, "diffusion-model")), device=device)
+    # The base is sampled first: an adapter, once loaded, changes the UNet it is loaded into.
+    before = sample_materials(config, generator, pairs, work, "before")
+    after = sample_materials(config, load_lora(generator, lora), pairs, work, "after")
+    features = ClipFeatures.load(read_json(reward / "clip.json")["uri"], device=device)
+    scorers = {name: LinearScorer.load(reward / name) for name in (REWARD, GOLD)}
+    renderer = Renderer(**config.rendering.model_dump())
+    measured = [
+        measure(
+            pairs,
+            materials,
+            renderer=renderer,
+            environments=lights,
+            features=features,
+            scorers=scorers,
+            progress=lambda indices: track(indices, "rendered pairs"),
+        )
+        for materials in (before, after)
+    ]
+    photo_scores = score_photographs(photographs, features, scorers[REWARD], config)
+    with new_artifact(output, KIND, "evaluation", config) as folder:
+        write(
+            config,
+            folder,
+            pairs,
+            *measured,
+            photo_scores=photo_scores,
+            renderer=Renderer(**config.shown_rendering.model_dump()),
+            environments=lights,
+            summaries={"reward": reward_summary(reward), "ddpo": ddpo_summary(lora)},
+            tracker=tracker,
+        )
+
+
+def unseen_prompts(prompts: Path, dataset: Path) -> list[dict[str, Any]]:
+    """The held-out prompts, less any that a training caption or a training prompt equals."""
+    rows = read_lines(prompts / "prompts.jsonl")
+    seen = {row["prompt"] for row in rows if row["split"] == "train"}
+    grids = (row for row in read_lines(dataset / "index.jsonl") if row.get("split") == "train")
+    seen |= {row.get("caption", "") for row in grids}
+    unseen = [row for row in rows if row["split"] == "heldout" and row["prompt"] not in seen]
+    if len(unseen) < 2:
+        raise UserError(
+            f"{prompts / 'prompts.jsonl'} holds {len(unseen)} held-out prompts that no training "
+            "used; the evaluation needs at least 2: raise prompt_selection's number of them"
+        )
+    return unseen
+
+
+def sample_materials(
+    config: Config, model: TextToImage, pairs: Sequence[Pair], work: Path, name: str
+) -> list[Material]:
+    """One material for each pair, 8-bit as it would be stored; finished batches are kept."""
+    size = config.batch_size
+    parts = [pairs[i : i + size] for i in range(0, len(pairs), size)]
+
+    def compute(index: int) -> Arrays:
+        part = parts[index]
+        latents = sample(
+            model,
+            [pair.prompt for pair in part],
+            [pair.seed for pair in part],
+            steps=config.steps,
+            guidance=config.guidance,
+        )
+        return {"grids": to_uint8(model.decode(latents).cpu().numpy())}
+
+    grids = [arrays["grids"] for _, arrays in batches(work, f"sampled {name}", len(parts), compute)]
+    return [
+        unpack_uint8(grid, pair.prompt, pair.category)
+        for grid, pair in zip(np.concatenate(grids), pairs, strict=True)
+    ]
+
+
+def score_photographs(
+    photographs: Path, features: ClipFeatures, scorer: LinearScorer, config: Config
+) -> npt.NDArray[np.floating]:
+    """Reward of at most `config.score_images` photographs, drawn at random, as (N,)."""
+    images = np.load(photographs / "images.npy", mmap_mode="r", allow_pickle=False)
+    rng = np.random.default_rng(derive_seed(config.seed, "evaluation", "photographs"))
+    count = min(config.score_images, len(images))
+    chosen = np.sort(rng.choice(len(images), size=count, replace=False))
+    return np.asarray(scorer(features.images(np.ascontiguousarray(images[chosen]))))
+
+
+def write(
+    config: Config,
+    folder: Path,
+    pairs: Sequence[Pair],
+    before: Side,
+    after: Side,
+    *,
+    photo_scores: npt.NDArray[np.floating],
+    renderer: SrgbRenderer,
+    environments: Sequence[Environment],
+    summaries: Mapping[str, Any],
+    tracker: Tracker,
+) -> None:
+    """Fill the artifact: evaluation.json, details.json, pairs.jsonl, the grids and the media."""
+    result = compare(pairs, before, after, seed=config.seed, resamples=config.resamples)
+    gains = after.scores[REWARD] - before.scores[REWARD]
+    indices = media.spread(gains, config.shown)
+    shown = media.save_shown(
+        folder / "media",
+        indices,
+        pairs,
+        before,
+        after,
+        renderer=renderer,
+        environments=environments,
+    )
+    rows = [media.describe(pair, i, before, after) for i, pair in enumerate(pairs)]
+    samples = {"before": before.scores[REWARD], "after": after.scores[REWARD]}
+    reported = {key: result[key] for key in REPORTED if key in result}
+    details = {
+        **{key: value for key, value in result.items() if key not in REPORTED},
+        "sampling": {"steps": config.steps, "guidance": config.guidance},
+        "environments": len(environments),
+        "separability": {name: auc(photo_scores, values) for name, values in samples.items()},
+        "histogram": histogram({"photographs": photo_scores, **samples}),
+        "shown_rule": media.spread_rule(len(indices), len(pairs)),
+        "shown": shown,
+        "pairs": rows,
+    }
+    _write_json(folder / "evaluation.json", {**summaries, **reported})
+    _write_json(folder / "details.json", details)
+    write_lines(folder / "pairs.jsonl", rows)
+    for name, side in (("before", before), ("after", after)):
+        np.save(folder / f"{name}.npy", np.stack([pack_uint8(m) for m in side.materials]))
+    tracker.log_metrics(flat(reported))
+    tracker.log_image(media.contact_sheet(folder / "media", shown), "before_above_after.png")
+
+
+def histogram(sets: Mapping[str, npt.NDArray[np.floating]]) -> dict[str, Any]:
+    """Counts of every set in bins of equal width over the range of all of them."""
+    edges = np.histogram_bin_edges(np.concatenate(list(sets.values())), bins=BINS)
+    counts = {name: np.histogram(values, edges)[0].tolist() for name, values in sets.items()}
+    return {"edges": edges.tolist(), **counts}
+
+
+def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
+    """Nested numbers as `key.sub_key` metrics; an interval becomes `.low` and `.high`."""
+    metrics: dict[str, float] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            metrics |= flat(value, f"{prefix}{key}.")
+        elif isinstance(value, list):
+            metrics |= {f"{prefix}{key}.low": value[0], f"{prefix}{key}.high": value[1]}
+        else:
+            metrics[f"{prefix}{key}"] = float(value)
+    return metrics
+
+
+def _write_json(path: Path, values: Mapping[str, Any]) -> None:
+    path.write_text(json.dumps(values, indent=1, allow_nan=False, ensure_ascii=False) + "\n")
