@@ -8,15 +8,13 @@ folder. Kubeflow's own cache cannot do this: its key leaves out the code.
 
 import errno
 import importlib
-import importlib.util
 import json
 import os
 import shutil
 import sys
 import time
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
-from importlib.metadata import PackageNotFoundError, version
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from pydantic import BaseModel
@@ -24,20 +22,18 @@ from pydantic import BaseModel
 from components.core.errors import UserError
 from components.core.platform.artifacts import (
     MANIFEST,
-    canonical_json,
-    hash_file,
-    hash_text,
     put_in_place,
     read_manifest,
     write_manifest,
 )
-from components.core.platform.storage import fingerprint
+from components.core.platform.journal import RUN_NOTE, journal
+from components.core.platform.key import stage_key
+from components.core.platform.tracking import StageTracker, stage_run
 
 STORE = "REALMAT_STORE"  # folder of finished stages; beside the outputs when unset
 PARENT_RUN = "REALMAT_PARENT_RUN"  # MLflow run of the pipeline
+JOURNAL = "REALMAT_JOURNAL"  # folder of journals that another process sends to MLflow
 RECORD = "REALMAT_RECORD"  # file that receives one JSON line for every stage
-PACKAGES = ("diffusers", "mitsuba", "numpy", "open-clip-torch", "peft", "torch", "transformers")
-SHARED_SOURCE = ("components.core",)
 DATASETS = ("material-grids", "generated-materials", "photographs", "realism-labels", "prompts")
 
 
@@ -63,9 +59,12 @@ def run_task(
             cached=cached,
         )
     except UserError as error:
-        record({"stage": stage, "error": str(error)})
+        record({"stage": stage, "state": "refused", "reason": str(error)})
         print(f"{stage}: {error}", flush=True)
         sys.exit(2)
+    except Exception as error:
+        record({"stage": stage, "state": "failed", "reason": f"{type(error).__name__}: {error}"})
+        raise
 
 
 def execute(
@@ -87,6 +86,7 @@ def execute(
         parameters: URIs by the stage's argument names; "" stands for embedded data.
         cached: False for a stage whose effect lies outside its artifact, such as registration.
     """
+    record({"stage": stage, "state": "started"})
     config = load_config(stage, config_json)
     hashes = {name: read_manifest(path).content_hash for name, path in inputs.items()}
     key = stage_key(stage, config, hashes, parameters)
@@ -96,12 +96,13 @@ def execute(
     if reused:
         print(f"{stage}: reused {key}", flush=True)
     else:
-        _run(stage, config, inputs, hashes, parameters, parent_run, finished, work)
+        _run(stage, config, inputs, hashes, parameters, parent_run, finished, work, cached=cached)
     link(finished, output)
     manifest = read_manifest(finished)
     record(
         {
             "stage": stage,
+            "state": "finished",
             "key": key,
             "artifact": str(finished),
             "reused": reused,
@@ -118,46 +119,6 @@ def load_config(stage: str, config_json: str) -> BaseModel:
     return model.model_validate_json(config_json)
 
 
-def stage_key(
-    stage: str, config: BaseModel, hashes: Mapping[str, str], parameters: Mapping[str, str]
-) -> str:
-    """Returns the name under which the result of exactly this work is stored."""
-    parts = {
-        "stage": stage,
-        "config": canonical_json(config),
-        "inputs": dict(hashes),
-        "parameters": {name: fingerprint(uri) for name, uri in parameters.items()},
-        "source": source_hash(stage),
-        "packages": {name: _version(name) for name in PACKAGES},
-    }
-    return hash_text(json.dumps(parts, sort_keys=True))[:20]
-
-
-def source_hash(stage: str) -> str:
-    """Returns a hash of the code and shipped weights that a stage's result depends on."""
-    packages = [*SHARED_SOURCE, f"components.{stage}"]
-    if stage == "annotation_sync":
-        packages.append("labeling")
-    return hash_text("\n".join(line for package in packages for line in _file_hashes(package)))
-
-
-def _file_hashes(package: str) -> Iterable[str]:
-    spec = importlib.util.find_spec(package)
-    if spec is None or spec.submodule_search_locations is None:
-        return
-    for location in spec.submodule_search_locations:
-        for path in sorted(Path(location).rglob("*")):
-            if path.is_file() and path.suffix != ".pyc":
-                yield f"{package} {path.relative_to(location).as_posix()} {hash_file(path)}"
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return ""
-
-
 def _run(
     stage: str,
     config: BaseModel,
@@ -167,20 +128,16 @@ def _run(
     parent_run: str,
     finished: Path,
     work: Path,
+    *,
+    cached: bool,
 ) -> None:
-    from components.core.platform.tracking import stage_run
-
     started = time.monotonic()
     resumed = work.exists()
     work.mkdir(parents=True, exist_ok=True)
-    note = work / "mlflow_run"
-    resume = note.read_text() if note.exists() else ""
     print(f"{stage}: {'resumed' if resumed else 'started'} {finished.name}", flush=True)
     tags = {f"input.{name}": value for name, value in hashes.items()}
     tags |= {f"uri.{name}": uri for name, uri in parameters.items() if uri}
-    parent = parent_run or os.environ.get(PARENT_RUN, "")
-    with stage_run(stage, parent=parent, resume=resume, tags=tags) as tracker:
-        note.write_text(tracker.run_id)
+    with _tracker(stage, parent_run, work, tags, direct=not cached) as tracker:
         for name, path in inputs.items():
             if read_manifest(path).kind in DATASETS:
                 tracker.log_dataset(path, hashes[name], context=name)
@@ -199,11 +156,29 @@ def _run(
         manifest = read_manifest(finished).model_copy(update={"seconds": round(seconds, 3)})
         write_manifest(finished, manifest)
         tracker.log_metrics({"seconds": manifest.seconds})
-        tracker.client.set_tag(tracker.run_id, "output", manifest.content_hash)
+        tracker.set_tag("output", manifest.content_hash)
         if manifest.kind in DATASETS:
             tracker.log_dataset(finished, manifest.content_hash, context="output")
     shutil.rmtree(work)
     print(f"{stage}: finished in {seconds:.1f} s", flush=True)
+
+
+@contextmanager
+def _tracker(
+    stage: str, parent_run: str, work: Path, tags: Mapping[str, str], *, direct: bool
+) -> Iterator[StageTracker]:
+    """Opens the stage's journal where one is kept, else (or if `direct`) its MLflow run."""
+    folder = os.environ.get(JOURNAL, "")
+    if folder and not direct:
+        with journal(Path(folder), stage, work, tags) as paper:
+            yield paper
+        return
+    note = work / RUN_NOTE
+    parent = parent_run or os.environ.get(PARENT_RUN, "")
+    resume = note.read_text() if note.exists() else ""
+    with stage_run(stage, parent=parent, resume=resume, tags=tags) as tracker:
+        note.write_text(tracker.run_id)
+        yield tracker
 
 
 def flat(values: Mapping[str, object], prefix: str = "") -> dict[str, object]:

@@ -122,8 +122,8 @@ def _bucket_and_prefix(uri: str) -> tuple[str, str]:
 
 
 def _cache_folder() -> Path:
-    base = os.environ.get("REALMAT_CACHE")
-    return Path(base) if base else Path.home() / ".cache" / "realmat" / "storage"
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "realmat" / "storage"
 
 
 def _s3() -> Any:

@@ -1,7 +1,8 @@
 """Where a stage writes what it did: parameters, metrics by step, figures, lineage.
 
 A stage receives a `Tracker` as an argument and knows no more. `MlflowTracker` writes to one
-MLflow run; `NullTracker` is for tests and notebooks.
+MLflow run, `JournalTracker` (journal.py) to a file from which a run is filled; `NullTracker` is
+for tests and notebooks.
 """
 
 import json
@@ -40,6 +41,14 @@ class Tracker(Protocol):
     def log_dict(self, values: Mapping[str, Any], name: str) -> None: ...
 
 
+class StageTracker(Tracker, Protocol):
+    """What the code around a stage reports besides: lineage."""
+
+    def log_dataset(self, path: Path, content_hash: str, context: str) -> None: ...
+
+    def set_tag(self, name: str, value: str) -> None: ...
+
+
 class NullTracker:
     """Forgets everything."""
 
@@ -62,14 +71,31 @@ class NullTracker:
         """Forgets a table of values."""
 
 
-class MlflowTracker:
-    """Writes to one MLflow run, and its metrics as plain lines to the log as well."""
+class Lines:
+    """Prints metrics as plain lines, of stepped ones at most one every five seconds."""
 
-    def __init__(self, client: "MlflowClient", run_id: str, stage: str) -> None:
+    def __init__(self, stage: str) -> None:
+        self.stage = stage
+        self._last = 0.0
+
+    def show(self, metrics: Mapping[str, float], step: int | None) -> None:
+        """Prints the metrics unless a line was printed a moment ago."""
+        now = time.monotonic()
+        if step is None or now - self._last >= SECONDS_BETWEEN_LINES:
+            self._last = now
+            print(format_metrics(self.stage, metrics, step), flush=True)
+
+
+class MlflowTracker:
+    """Writes to one MLflow run, and metrics as plain lines to the log if `lines` is given."""
+
+    def __init__(
+        self, client: "MlflowClient", run_id: str, stage: str, lines: Lines | None
+    ) -> None:
         self.client = client
         self.run_id = run_id
         self.stage = stage
-        self._last_line = 0.0
+        self.lines = lines
 
     def log_params(self, params: Mapping[str, Any]) -> None:
         """Logs parameters; a resumed run that logs the same value again is fine."""
@@ -78,14 +104,17 @@ class MlflowTracker:
         entities = [Param(name, str(value)[:6000]) for name, value in params.items()]
         self.client.log_batch(self.run_id, params=entities)
 
-    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+    def log_metrics(
+        self, metrics: Mapping[str, float], step: int | None = None, time_ms: int | None = None
+    ) -> None:
         """Logs metrics of one step."""
         from mlflow.entities import Metric
 
-        now = int(time.time() * 1000)
+        now = int(time.time() * 1000) if time_ms is None else time_ms
         entities = [Metric(name, float(value), now, step or 0) for name, value in metrics.items()]
         self.client.log_batch(self.run_id, metrics=entities)
-        self._print(metrics, step)
+        if self.lines is not None:
+            self.lines.show(metrics, step)
 
     def log_figure(self, figure: "Figure", name: str) -> None:
         """Logs a matplotlib figure as a picture called `name`."""
@@ -119,12 +148,9 @@ class MlflowTracker:
         tags = [InputTag("mlflow.data.context", context)]
         self.client.log_inputs(self.run_id, [DatasetInput(dataset, tags)])
 
-    def _print(self, metrics: Mapping[str, float], step: int | None) -> None:
-        now = time.monotonic()
-        if step is not None and now - self._last_line < SECONDS_BETWEEN_LINES:
-            return
-        self._last_line = now
-        print(format_metrics(self.stage, metrics, step), flush=True)
+    def set_tag(self, name: str, value: str) -> None:
+        """Sets a tag of the run."""
+        self.client.set_tag(self.run_id, name, value)
 
 
 def format_metrics(stage: str, metrics: Mapping[str, float], step: int | None) -> str:
@@ -144,39 +170,46 @@ def quiet_mlflow() -> None:
 
 @contextmanager
 def stage_run(
-    stage: str, *, parent: str, resume: str = "", tags: Mapping[str, str]
+    stage: str, *, parent: str, resume: str, tags: Mapping[str, str]
 ) -> Iterator[MlflowTracker]:
-    """Opens the MLflow run of one stage, nested below the pipeline's run.
+    """Opens the MLflow run of one stage, nested below the pipeline's run and active meanwhile.
 
     Args:
         parent: the id of the pipeline's run, or "" to stand alone.
-        resume: the id of the run of a killed attempt, whose metric history is continued.
+        resume: the id of the run of a killed attempt, whose metric history is continued, or "".
         tags: lineage, such as the content hashes of the inputs.
     """
     quiet_mlflow()
     import mlflow
-    from mlflow.exceptions import MlflowException
 
     quiet_mlflow()  # importing MLflow sets its loggers up again
     client = mlflow.MlflowClient()
-    experiment = ensure_experiment()
+    run_id = open_run(client, stage, parent, resume, tags)
+    with mlflow.start_run(run_id=run_id):
+        yield MlflowTracker(client, run_id, stage, lines=Lines(stage))
+
+
+def open_run(
+    client: "MlflowClient", stage: str, parent: str, resume: str, tags: Mapping[str, str]
+) -> str:
+    """Returns the id of a stage's run: a new one, or `resume` while it still exists."""
+    from mlflow.exceptions import MlflowException
+
+    run_id = ""
     if resume:
         try:
-            client.get_run(resume)
+            run_id = client.get_run(resume).info.run_id
+            client.update_run(run_id, status="RUNNING")
         except MlflowException:
-            resume = ""  # the tracking store was changed or removed since
-    with mlflow.start_run(
-        run_id=resume or None,
-        experiment_id=None if resume else experiment,
-        run_name=None if resume else stage,
-    ) as run:
-        run_id = run.info.run_id
-        lineage = {**tags, "stage": stage}
-        if parent:
-            lineage["mlflow.parentRunId"] = parent
-        for name, value in lineage.items():
-            client.set_tag(run_id, name, value)
-        yield MlflowTracker(client, run_id, stage)
+            run_id = ""  # the tracking store was changed or removed since
+    if not run_id:
+        run_id = client.create_run(ensure_experiment(), run_name=stage).info.run_id
+    lineage = {**tags, "stage": stage}
+    if parent:
+        lineage["mlflow.parentRunId"] = parent
+    for name, value in lineage.items():
+        client.set_tag(run_id, name, value)
+    return run_id
 
 
 def ensure_experiment(name: str = EXPERIMENT) -> str:

@@ -51,7 +51,7 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture
 def place(tmp_path: Path, toy: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr("components.core.platform.stage.SHARED_SOURCE", ())
+    monkeypatch.setattr("components.core.platform.key.SHARED_SOURCE", ())
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{toy.parent}/mlflow.db")
     monkeypatch.setenv("REALMAT_STORE", str(tmp_path / "store"))
     monkeypatch.setenv("REALMAT_RECORD", str(tmp_path / "record.jsonl"))

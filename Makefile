@@ -1,0 +1,58 @@
+# The tasks of this repository; `make` alone lists them. Everything runs in .venv.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+
+VENV := .venv
+BIN := $(VENV)/bin
+PYTHON ?= python3
+READY := $(VENV)/.ready
+RECIPE ?= laptop
+
+.PHONY: help install system demo test lint types imports bench weights clean
+
+help: ## list the targets
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | expand -t 12
+
+install: $(READY) ## create .venv from the lock, and install the system's libraries
+
+demo: $(READY) ## run the whole pipeline at laptop size and show where its report is
+	@$(BIN)/realmat run $(RECIPE)
+	@echo
+	@echo "Open the report in a browser: $(CURDIR)/runs/$(RECIPE)/report/report.html"
+	@echo "Make a material:              $(BIN)/realmat generate 'old red brick wall' -o brick"
+	@echo "Look at the runs:             $(BIN)/mlflow ui --backend-store-uri sqlite:///runs/$(RECIPE)/mlflow.db"
+
+test: lint types imports ## check style, types, imports, and run all tests (TESTS=tests/core for a part)
+	@$(BIN)/python -m pytest $(TESTS)
+
+lint: $(READY) ## check style and formatting
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+types: $(READY) ## check types (mypy, strict)
+	@$(BIN)/mypy
+
+imports: $(READY) ## check who imports whom
+	@$(BIN)/lint-imports
+
+bench: $(READY) ## measure the library, the renderer, the generator
+	@$(BIN)/python -m pytest -o python_files='bench_*.py' -s tests
+
+weights: $(READY) ## train the shipped small models again (hours on a CPU)
+	@$(BIN)/python -m components.pretraining
+
+clean: ## remove runs and caches (the virtual environment stays)
+	@rm -rf runs build dist *.egg-info .mypy_cache .ruff_cache .import_linter_cache .hypothesis .pytest_cache
+	@find . -name __pycache__ -not -path './$(VENV)/*' -type d -prune -exec rm -rf {} +
+
+# The environment is made again when the lock or the project's metadata change. The lock names no
+# package index: uv asks the one that pip is configured with.
+$(READY): requirements.lock pyproject.toml .ci/install
+	@PYTHON=$(PYTHON) .ci/install $(VENV)
+	@touch $@
+
+system: ## install the system's libraries alone
+	@.ci/install --system

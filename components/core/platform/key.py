@@ -1,0 +1,59 @@
+"""The name of a piece of work: a hash of all that its result depends on.
+
+Configuration, the content of the inputs, the listings of the folders that the user gave, the
+source and shipped weights that run, and the versions of the libraries that compute.
+"""
+
+import importlib.util
+import json
+from collections.abc import Iterable, Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from components.core.platform.artifacts import canonical_json, hash_file, hash_text
+from components.core.platform.storage import fingerprint
+
+PACKAGES = ("diffusers", "mitsuba", "numpy", "open-clip-torch", "peft", "torch", "transformers")
+SHARED_SOURCE = ("components.core",)
+
+
+def stage_key(
+    stage: str, config: BaseModel, hashes: Mapping[str, str], parameters: Mapping[str, str]
+) -> str:
+    """Returns the name under which the result of exactly this work is stored."""
+    parts = {
+        "stage": stage,
+        "config": canonical_json(config),
+        "inputs": dict(hashes),
+        "parameters": {name: fingerprint(uri) for name, uri in parameters.items()},
+        "source": source_hash(stage),
+        "packages": {name: _version(name) for name in PACKAGES},
+    }
+    return hash_text(json.dumps(parts, sort_keys=True))[:20]
+
+
+def source_hash(stage: str) -> str:
+    """Returns a hash of the code and shipped weights that a stage's result depends on."""
+    packages = [*SHARED_SOURCE, f"components.{stage}"]
+    if stage == "annotation_sync":
+        packages.append("labeling")
+    return hash_text("\n".join(line for package in packages for line in _file_hashes(package)))
+
+
+def _file_hashes(package: str) -> Iterable[str]:
+    spec = importlib.util.find_spec(package)
+    if spec is None or spec.submodule_search_locations is None:
+        return
+    for location in spec.submodule_search_locations:
+        for path in sorted(Path(location).rglob("*")):
+            if path.is_file() and path.suffix != ".pyc":
+                yield f"{package} {path.relative_to(location).as_posix()} {hash_file(path)}"
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ""

@@ -1,0 +1,1 @@
+"""The pipeline, its recipes, its two engines and the command line."""

@@ -1,0 +1,185 @@
+"""`realmat doctor`: what of this machine is usable, and how to mend what is not."""
+
+import argparse
+import json
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+from components.core.errors import UserError
+from pipelines.runs import registry_uri, runs_folder
+
+MEMORY_GB = 8
+DISK_GB = 5
+
+
+@dataclass(frozen=True)
+class Check:
+    """One finding. "missing" hinders only what needs it; "broken" hinders every run."""
+
+    name: str
+    state: Literal["ok", "missing", "broken"]
+    detail: str
+    mend: str = ""
+
+
+def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Adds the command to the parser."""
+    doctor = commands.add_parser(
+        "doctor",
+        help="what of this machine is usable",
+        description="Tells what of this machine is usable, and how to mend what is not.",
+        epilog="example: realmat doctor --json",
+    )
+    doctor.add_argument("--json", action="store_true", help="one JSON object")
+    doctor.set_defaults(call=_doctor)
+
+
+def _doctor(given: argparse.Namespace) -> int:
+    found = [check for group in CHECKS for check in group()]
+    if given.json:
+        print(json.dumps({"checks": [asdict(check) for check in found]}, indent=2))
+    else:
+        for check in found:
+            print(f"{check.state:8}{check.name}: {check.detail}")
+            if check.mend:
+                print(f"{'':8}{check.mend}")
+    return 1 if any(check.state == "broken" for check in found) else 0
+
+
+def _python() -> Iterator[Check]:
+    version = ".".join(map(str, sys.version_info[:3]))
+    good = sys.version_info >= (3, 11)
+    yield Check("python", "ok" if good else "broken", version, "" if good else "Install 3.11.")
+
+
+def _llvm() -> Iterator[Check]:
+    from components.core.rendering.variant import LIBRARY_VARIABLE, LLVM, select_variant
+
+    if select_variant() == LLVM:
+        yield Check("llvm", "ok", os.environ.get(LIBRARY_VARIABLE, "found"))
+    else:
+        yield Check(
+            "llvm",
+            "missing",
+            "no libLLVM that works; rendering is 5 to 10 times slower",
+            "On Debian or Ubuntu: apt-get install libllvm19",
+        )
+
+
+def _gpu() -> Iterator[Check]:
+    import torch
+
+    if torch.cuda.is_available():
+        properties = torch.cuda.get_device_properties(0)
+        memory = properties.total_memory / 2**30
+        yield Check("gpu", "ok", f"{properties.name}, {memory:.0f} GiB")
+    else:
+        yield Check("gpu", "missing", "none; the smoke and laptop recipes need none")
+
+
+def _memory() -> Iterator[Check]:
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    limit = Path("/sys/fs/cgroup/memory.max")
+    if limit.exists() and (text := limit.read_text().strip()).isdigit():
+        total = min(total, int(text) / 2**30)
+    enough = total >= MEMORY_GB
+    yield Check(
+        "memory",
+        "ok" if enough else "missing",
+        f"{total:.1f} GiB, {os.cpu_count()} cores",
+        "" if enough else f"The laptop recipe needs {MEMORY_GB} GiB: close other programs.",
+    )
+
+
+def _disk() -> Iterator[Check]:
+    folder = runs_folder()
+    while not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free / 2**30
+    enough = free >= DISK_GB and os.access(folder, os.W_OK)
+    yield Check(
+        "disk",
+        "ok" if enough else "broken",
+        f"{free:.1f} GiB free in {folder}",
+        "" if enough else f"Make {DISK_GB} GiB free there, or set REALMAT_RUNS to another folder.",
+    )
+
+
+def _weights() -> Iterator[Check]:
+    import components.core
+
+    folder = Path(components.core.__file__).parent / "weights"
+    missing = [
+        name
+        for name in ("sdxl-small", "clip-small")
+        if not any((folder / name).rglob("*.safetensors"))
+    ]
+    if missing:
+        yield Check("weights", "broken", f"{', '.join(missing)} not found", "Install again.")
+    else:
+        yield Check("weights", "ok", f"sdxl-small, clip-small in {folder}")
+
+
+def _champion() -> Iterator[Check]:
+    try:
+        yield Check("champion", "ok", f"registry {_without_password(registry_uri())}")
+    except UserError as error:
+        yield Check("champion", "missing", "no registered model", str(error))
+
+
+def _services() -> Iterator[Check]:
+    """Looks for the services whose addresses the environment gives."""
+    for name, variable in (
+        ("mlflow", "MLFLOW_TRACKING_URI"),
+        ("label studio", "LABEL_STUDIO_URL"),
+        ("object storage", "AWS_ENDPOINT_URL"),
+    ):
+        address = os.environ.get(variable, "")
+        if not address.startswith("http"):
+            yield Check(name, "missing", f"{variable} is not set; not needed on one machine")
+        elif _answers(address):
+            yield Check(name, "ok", _without_password(address))
+        else:
+            yield Check(
+                name,
+                "missing",
+                f"{_without_password(address)} does not answer",
+                f"Start the service or correct {variable}.",
+            )
+
+
+def _answers(address: str) -> bool:
+    """Whether something listens there."""
+    import socket
+    from urllib.parse import urlparse
+
+    parts = urlparse(address)
+    try:
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+        with socket.create_connection((parts.hostname or "", port), timeout=3):
+            return True
+    except (OSError, ValueError):
+        return False
+
+
+def _without_password(address: str) -> str:
+    """Leaves out what stands before @ in an address."""
+    scheme, mark, rest = address.partition("://")
+    return f"{scheme}{mark}{rest.rpartition('@')[2]}" if mark else address
+
+
+CHECKS: tuple[Callable[[], Iterator[Check]], ...] = (
+    _python,
+    _llvm,
+    _gpu,
+    _memory,
+    _disk,
+    _weights,
+    _champion,
+    _services,
+)

@@ -1,0 +1,208 @@
+"""`realmat generate`, `render` and `score`: the trained model and the renderer at work."""
+
+import argparse
+import json
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from components.core.errors import UserError
+from pipelines.runs import registry_uri
+
+if TYPE_CHECKING:
+    from components.core.materials.material import Material
+
+CHAMPION = "models:/realmat@champion"
+FORMATS = ("zip", "glb", "mtlx")
+
+
+def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Adds the commands to the parser."""
+    generate = commands.add_parser(
+        "generate",
+        help="make materials from a text",
+        description="Makes PBR materials from a text, as PNG maps and in other formats.",
+        epilog="example: realmat generate 'old red brick wall' -n 4 --format glb -o bricks",
+    )
+    generate.add_argument("prompt", metavar="PROMPT", help="what to make, in English")
+    generate.add_argument("-n", type=_number(1, 10_000), default=1, help="how many (default: 1)")
+    generate.add_argument("--seed", metavar="S", type=_number(0, 2**31), default=0)
+    _add_model(generate)
+    generate.add_argument("--tileable", action="store_true", help="edges that fit each other")
+    generate.add_argument(
+        "--format",
+        dest="formats",
+        choices=FORMATS,
+        action="append",
+        default=[],
+        help="also as this format; may be given again",
+    )
+    generate.add_argument("-o", "--output", metavar="DIR", required=True)
+    generate.add_argument("--json", action="store_true", help="one JSON object a material")
+    generate.set_defaults(call=_generate)
+
+    render = commands.add_parser(
+        "render",
+        help="render a material",
+        description="Renders a material's folder from above; .png is sRGB, .exr linear radiance.",
+        epilog="example: realmat render bricks --environment field.hdr --size 512 -o bricks.png",
+    )
+    render.add_argument("material", metavar="MATERIAL_DIR", help="a folder with a material's maps")
+    light = render.add_mutually_exclusive_group()
+    light.add_argument("--environment", metavar="FILE", help="a .hdr or .exr environment map")
+    light.add_argument("--point-light", action="store_true", help="one lamp above the material")
+    render.add_argument("--size", metavar="PX", type=_number(8, 4096), default=512)
+    render.add_argument("--spp", metavar="N", type=_number(1, 65536), default=64)
+    render.add_argument("--seed", metavar="S", type=_number(0, 2**31), default=0)
+    render.add_argument("-o", "--output", metavar="FILE", required=True, help=".png or .exr")
+    render.set_defaults(call=_render)
+
+    score = commands.add_parser(
+        "score",
+        help="score how realistic images of materials look",
+        description="Scores images by the realism reward: one JSON object a line.",
+        epilog="example: realmat score bricks.png photo.jpg",
+    )
+    score.add_argument("images", metavar="IMAGE", nargs="+")
+    _add_model(score)
+    score.set_defaults(call=_score)
+
+
+def _add_model(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--model", metavar="URI", default=CHAMPION, help=f"registry URI or folder ({CHAMPION})"
+    )
+
+
+def _number(low: int, high: int) -> Callable[[str], int]:
+    """Returns a converter of whole numbers in [low, high]."""
+
+    def convert(text: str) -> int:
+        if not re.fullmatch(r"-?\d+", text) or not low <= int(text) <= high:
+            raise argparse.ArgumentTypeError(f"'{text}' is no whole number from {low} to {high}")
+        return int(text)
+
+    return convert
+
+
+def _find_registry(model: str) -> None:
+    """Lets MLflow read the registry that holds `models:/…`."""
+    if model.startswith("models:/"):
+        from components.core.platform.tracking import quiet_mlflow
+
+        os.environ["MLFLOW_TRACKING_URI"] = registry_uri()
+        quiet_mlflow()
+
+
+def _generate(given: argparse.Namespace) -> int:
+    from components.core.generator import MaterialGenerator, check_prompt
+    from components.core.materials.files import save_material
+
+    prompt = check_prompt(given.prompt)
+    output = Path(given.output)
+    output.mkdir(parents=True, exist_ok=True)
+    _find_registry(given.model)
+    generator = MaterialGenerator.load(given.model)
+    seeds = range(given.seed, given.seed + given.n)
+    materials = generator.generate([prompt] * given.n, list(seeds), tileable=given.tileable)
+    name = re.sub(r"[^a-z0-9]+", "-", prompt.lower()).strip("-")[:60] or "material"
+    for seed, material in zip(seeds, materials, strict=True):
+        folder = output if given.n == 1 else output / f"{name}-{seed}"
+        save_material(material, folder)
+        files = _export(material, folder, name, given.formats)
+        if given.json:
+            line = {"folder": str(folder), "seed": seed, "files": [str(file) for file in files]}
+            print(json.dumps(line))
+        else:
+            print(" ".join([str(folder), *map(str, files)]))
+    return 0
+
+
+def _export(material: "Material", folder: Path, name: str, formats: list[str]) -> list[Path]:
+    from components.core.materials.export import write_mtlx, write_zip
+    from components.core.materials.gltf import write_glb
+
+    files = []
+    for kind in dict.fromkeys(formats):
+        file = folder / f"{name}.{kind}"
+        if kind == "zip":
+            write_zip(material, file)
+        elif kind == "glb":
+            write_glb(material, file)
+        else:
+            write_mtlx(material, folder, name)
+        files.append(file)
+    return files
+
+
+def _render(given: argparse.Namespace) -> int:
+    import numpy as np
+
+    output = Path(given.output)
+    if output.suffix.lower() not in (".png", ".exr"):
+        raise UserError(f"-o {output} must end in .png (sRGB) or .exr (linear radiance).")
+    from components.core.rendering.color import to_srgb_uint8
+    from components.core.rendering.embedded import embedded_environments
+    from components.core.rendering.environments import load_environment
+    from components.core.rendering.scene import Renderer
+
+    material = _material(Path(given.material))
+    renderer = Renderer(
+        given.size, given.spp, mesh_resolution=int(np.clip(max(material.size), 64, 512))
+    )
+    if given.point_light:
+        linear = renderer.render_point_light(material, np.pi / 4, seed=given.seed)
+    else:
+        file = given.environment
+        light = load_environment(file) if file else embedded_environments(1)[0]
+        linear = renderer.render(material, light, seed=given.seed)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    partial = output.with_name(f".{output.stem}.partial{output.suffix}")
+    try:
+        _write(linear if output.suffix.lower() == ".exr" else to_srgb_uint8(linear), partial)
+        partial.rename(output)
+    finally:
+        partial.unlink(missing_ok=True)
+    print(output)
+    return 0
+
+
+def _material(folder: Path) -> "Material":
+    """Opens a folder that `realmat generate` wrote, or a downloaded PBR set."""
+    from components.core.materials.files import SIDECAR, load_material
+    from components.core.materials.sources import load_pbr_set
+
+    return load_material(folder) if (folder / SIDECAR).exists() else load_pbr_set(folder)
+
+
+def _write(image: Any, file: Path) -> None:
+    """Writes float radiance as EXR and 8-bit sRGB as PNG."""
+    if file.suffix.lower() == ".exr":
+        from components.core.rendering.variant import mitsuba
+
+        mitsuba().Bitmap(image).write(str(file))
+    else:
+        from PIL import Image
+
+        Image.fromarray(image).save(file)
+
+
+def _score(given: argparse.Namespace) -> int:
+    import numpy as np
+
+    from components.core.generator import load_scorer
+    from components.core.materials.photos import read_photo
+
+    images = [(read_photo(Path(name), SCORE_SIZE) * 255).round() for name in given.images]
+    _find_registry(given.model)
+    features, scorer = load_scorer(given.model)
+    scores = scorer(features.images(np.stack(images).astype(np.uint8)))
+    for name, score in zip(given.images, scores, strict=True):
+        print(json.dumps({"image": name, "score": round(float(score), 6)}))
+    return 0
+
+
+SCORE_SIZE = 256
+"""Side in pixels at which images are read; CLIP brings them to its own size."""

@@ -1,0 +1,171 @@
+"""The pipeline on one machine: the compiled file, run by `kfp.local` in subprocesses.
+
+What is compiled for a cluster is what runs here. The output folder holds the store of finished
+stages (a second run reuses them, a killed one continues), MLflow's data, the log and the report:
+
+    <output>/store/<stage>/<key>/         finished artifacts
+    <output>/mlflow.db, mlartifacts/      unless MLFLOW_TRACKING_URI is set
+    <output>/pipeline.yaml, run.log
+    <output>/report/report.html, report.json
+"""
+
+import contextlib
+import fcntl
+import os
+import shutil
+import sys
+import time
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, TextIO
+
+import yaml
+from pydantic import BaseModel
+
+from components.core.errors import UserError
+from components.core.platform.storage import fingerprint
+from pipelines.cluster import compile_pipeline
+from pipelines.recipe import Recipe
+from pipelines.record import PipelineRecord
+from pipelines.runs import CHECKOUT, mark_champion
+
+
+class Sources(BaseModel, frozen=True):
+    """Folders that the user gives in place of the embedded data; "" is the embedded data."""
+
+    photos: str = ""
+    environments: str = ""
+    materials: str = ""
+
+
+def run_local(recipe: Recipe, output: Path, sources: Sources, until: str = "") -> dict[str, Any]:
+    """Runs a recipe's pipeline, up to the stage `until` if given, and returns its report."""
+    for uri in sources.model_dump().values():
+        fingerprint(uri)  # a missing folder is told at once
+    output = output.resolve()
+    scratch = output / "kfp"
+    with locked(output), environment(output, scratch):
+        pipeline = compile_pipeline(recipe, output / "pipeline.yaml")
+        if until:
+            truncate(pipeline, until)
+        shutil.rmtree(scratch, ignore_errors=True)
+        scratch.mkdir()
+        with PipelineRecord(recipe, sources.model_dump()) as record:
+            with record.publishing():
+                _execute(pipeline, scratch, sources, record, output / "run.log")
+            report = record.report(output / "report")
+        shutil.rmtree(scratch)
+        local_registry = os.environ["MLFLOW_TRACKING_URI"].startswith("sqlite:")
+        if report.get("model", {}).get("alias") == "champion" and local_registry:
+            mark_champion(output)
+    return report
+
+
+@contextlib.contextmanager
+def locked(output: Path) -> Iterator[None]:
+    """Holds the output folder for one run at a time."""
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        file = (output / ".lock").open("w")
+    except OSError as error:
+        raise UserError(
+            f"The output folder {output} cannot be written ({error.strerror}): choose another "
+            "--output."
+        ) from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UserError(
+                f"Another run is writing to {output}: wait for it, or choose another --output."
+            ) from error
+        yield
+
+
+@contextlib.contextmanager
+def environment(output: Path, scratch: Path) -> Iterator[None]:
+    """Sets what the stages' processes inherit, and puts it back afterwards."""
+    before = dict(os.environ)
+    os.environ.update(
+        REALMAT_STORE=str(output / "store"),
+        REALMAT_RECORD=str(scratch / "record.jsonl"),
+        REALMAT_JOURNAL=str(scratch / "journal"),
+        PYTHONPATH=os.pathsep.join([str(CHECKOUT), *filter(None, [before.get("PYTHONPATH")])]),
+        PYTHONUNBUFFERED="1",
+        TOKENIZERS_PARALLELISM="false",
+    )
+    os.environ.setdefault("MLFLOW_TRACKING_URI", f"sqlite:///{output / 'mlflow.db'}")
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def truncate(pipeline: Path, until: str) -> None:
+    """Removes from a compiled pipeline what a stage does not need."""
+    document = yaml.safe_load(pipeline.read_text())
+    tasks = document["root"]["dag"]["tasks"]
+    kept: set[str] = set()
+    waiting = [until.replace("_", "-")]
+    while waiting:
+        name = waiting.pop()
+        kept.add(name)
+        waiting.extend(set(tasks[name].get("dependentTasks", [])) - kept)
+    document["root"]["dag"]["tasks"] = {name: tasks[name] for name in tasks if name in kept}
+    pipeline.write_text(yaml.safe_dump(document, sort_keys=False))
+
+
+def _execute(
+    pipeline: Path, scratch: Path, sources: Sources, record: PipelineRecord, log: Path
+) -> None:
+    """Runs the compiled file; raises what stopped it."""
+    from kfp import components, local
+
+    warnings.filterwarnings("ignore", category=RuntimeWarning)  # image names mean nothing here
+    local.init(local.SubprocessRunner(use_venv=False), pipeline_root=str(scratch / "tasks"))
+    component = components.load_component_from_file(str(pipeline))
+    with log.open("w", buffering=1) as file:
+        screen = Screen(sys.stdout, file)
+        try:
+            with contextlib.redirect_stdout(screen):  # type: ignore[type-var]
+                component(**sources.model_dump(), parent_run=record.run_id)
+        except RuntimeError as error:
+            raise record.failure(log) from error
+
+
+class Screen:
+    """Everything goes to the log; the stages' own lines go to the screen, with the time passed.
+
+    kfp.local indents what a task prints by four spaces and puts its own messages, and a failed
+    task's traceback, between such lines.
+    """
+
+    HIDDEN = ("[", "Traceback", " ", "WARNING", "INFO", "DEBUG")
+
+    def __init__(self, screen: TextIO, log: TextIO) -> None:
+        self.screen = screen
+        self.log = log
+        self.started = time.monotonic()
+        self._line = ""
+
+    def write(self, text: str) -> int:
+        """Takes text as a file does."""
+        self.log.write(text)
+        *lines, self._line = (self._line + text).split("\n")
+        for line in lines:
+            inner = line.removeprefix("    ")
+            if line.startswith("    ") and inner.strip() and not inner.startswith(self.HIDDEN):
+                minutes, seconds = divmod(int(time.monotonic() - self.started), 60)
+                print(f"{minutes:3d}:{seconds:02d}  {inner}", file=self.screen, flush=True)
+        return len(text)
+
+    def flush(self) -> None:
+        """Flushes both."""
+        self.log.flush()
+        self.screen.flush()
+
+    def isatty(self) -> bool:
+        """Says that no one watches this as a terminal."""
+        return False

@@ -1,0 +1,107 @@
+"""The RealMat pipeline: from materials and photographs to a registered text-to-material model.
+
+One definition runs on one machine (`pipelines/local.py`) and on Kubeflow Pipelines
+(`pipelines/cluster.py`). It names the stages and what flows between them, and nothing else: every
+setting comes from the recipe. The order is the paper's (sections 4 and 5).
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from kfp import dsl
+
+from components.annotation_sync.component import annotation_sync
+from components.ddpo_lora.component import ddpo_lora
+from components.evaluation.component import evaluation
+from components.material_sampling.component import material_sampling
+from components.photo_retrieval.component import photo_retrieval
+from components.prompt_selection.component import prompt_selection
+from components.realism_labels.component import realism_labels
+from components.registration.component import registration
+from components.reward_training.component import reward_training
+from components.sdxl_finetune.component import sdxl_finetune
+from components.synthetic_data.component import synthetic_data
+from pipelines.recipe import Recipe, Resources
+
+NAME = "realmat"
+
+
+def pipeline_of(recipe: Recipe) -> Any:
+    """Returns the pipeline with a recipe's settings, ready to be compiled."""
+
+    @dsl.pipeline(name=NAME, description=recipe.description or None)
+    def realmat(
+        photos: str = "", environments: str = "", materials: str = "", parent_run: str = ""
+    ) -> None:
+        """From materials and photographs to a registered text-to-material model.
+
+        1. Vary materials and pack their maps into 2×2 grids with captions.
+        2. Fine-tune SDXL on the grids: it now makes materials, somewhat synthetic ones.
+        3. Sample such materials and render them under random natural light.
+        4. Meanwhile, search a photo database for photographs of materials.
+        5. Have people judge some images of both sets for realism.
+        6. Train one linear classifier for each set and label the rest with it.
+        7. Train the realism reward on these labels.
+        8. Keep the prompts that the model renders least realistically.
+        9. Raise the reward on these prompts by reinforcement learning.
+        10. Compare before and after on prompts that were never trained on.
+        11. Register the model; it becomes champion if the comparison says so.
+
+        Args:
+            photos: folder of photographs; "" is the database that the project renders itself.
+            environments: folder of environment maps; "" is the embedded lights.
+            materials: folder of material sets; "" is the procedural library alone.
+            parent_run: MLflow run of this pipeline, below which each stage opens its own.
+        """
+        run = _runner(recipe, parent_run)
+        dataset = run(synthetic_data, materials=materials)
+        model = run(sdxl_finetune, dataset=dataset)
+        generated = run(material_sampling, model=model, environments=environments)
+        photographs = run(photo_retrieval, photos=photos, environments=environments)
+        annotations = run(annotation_sync, photographs=photographs, generated=generated)
+        labels = run(
+            realism_labels, photographs=photographs, generated=generated, annotations=annotations
+        )
+        reward = run(reward_training, photographs=photographs, generated=generated, labels=labels)
+        prompts = run(prompt_selection, model=model, reward=reward, environments=environments)
+        lora = run(
+            ddpo_lora, model=model, reward=reward, prompts=prompts, environments=environments
+        )
+        measured = run(
+            evaluation,
+            model=model,
+            lora=lora,
+            reward=reward,
+            prompts=prompts,
+            photographs=photographs,
+            dataset=dataset,
+            environments=environments,
+        )
+        run(registration, model=model, lora=lora, reward=reward, evaluation=measured)
+
+    return realmat
+
+
+def _runner(recipe: Recipe, parent_run: str) -> Callable[..., Any]:
+    """Returns a function that adds one stage's task and gives back the artifact it writes."""
+
+    def run(component: Any, **inputs: Any) -> Any:
+        stage = component.name.replace("-", "_")
+        task = component(config=recipe.section(stage), parent_run=parent_run, **inputs)
+        task.set_display_name(stage)
+        # The stage's own store knows code and content; Kubeflow's cache knows neither.
+        task.set_caching_options(enable_caching=False)
+        _place(task, recipe, stage)
+        return task.output
+
+    return run
+
+
+def _place(task: Any, recipe: Recipe, stage: str) -> None:
+    cluster = recipe.cluster
+    resources = cluster.resources.get(stage, Resources())
+    task.set_container_image(cluster.image)
+    task.set_cpu_request(resources.cpu).set_cpu_limit(resources.cpu)
+    task.set_memory_request(resources.memory).set_memory_limit(resources.memory)
+    if resources.gpus:
+        task.set_accelerator_type(cluster.accelerator).set_accelerator_limit(resources.gpus)

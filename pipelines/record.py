@@ -1,0 +1,115 @@
+"""The record of one local run: its MLflow run, what became of each stage, the report."""
+
+import contextlib
+import json
+import os
+import threading
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from components.core.errors import UserError
+from components.core.platform.journal import Publisher
+from components.core.platform.stage import JOURNAL, RECORD
+from components.core.platform.tracking import ensure_experiment, quiet_mlflow
+from pipelines.recipe import STAGES, Recipe
+from pipelines.runs import StageFailed
+
+SECONDS_BETWEEN_POLLS = 1.0
+
+
+class PipelineRecord:
+    """Opens the parent run in MLflow, and closes it with how the pipeline ended."""
+
+    def __init__(self, recipe: Recipe, parameters: Mapping[str, str]) -> None:
+        quiet_mlflow()
+        import mlflow
+
+        quiet_mlflow()
+        self.recipe = recipe
+        self.parameters = parameters
+        self.client = mlflow.MlflowClient()
+        self.run_id = ""
+
+    def __enter__(self) -> "PipelineRecord":
+        experiment = ensure_experiment()
+        if os.environ["MLFLOW_TRACKING_URI"].startswith("sqlite:"):
+            self._close_killed(experiment)
+        run = self.client.create_run(experiment, run_name=self.recipe.name)
+        self.run_id = run.info.run_id
+        for name, value in {"recipe": self.recipe.name, **self.parameters}.items():
+            self.client.log_param(self.run_id, name, value)
+        self.client.log_dict(self.run_id, self.recipe.model_dump(mode="json"), "recipe.json")
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        for line in self.lines():
+            if line["state"] == "finished":
+                self.client.set_tag(self.run_id, f"output.{line['stage']}", line["content_hash"])
+        status = "FINISHED" if error is None else "FAILED"
+        self.client.set_terminated(self.run_id, status)
+
+    def _close_killed(self, experiment: str) -> None:
+        """Marks runs that a killed process left open; the output's lock says that none is alive."""
+        open_runs = self.client.search_runs([experiment], "attributes.status = 'RUNNING'")
+        for run in open_runs:
+            self.client.set_terminated(run.info.run_id, "KILLED")
+
+    @contextlib.contextmanager
+    def publishing(self) -> Iterator[None]:
+        """Sends the stages' journals to MLflow while they run."""
+        publisher = Publisher(self.client, Path(os.environ[JOURNAL]), self.run_id)
+        ended = threading.Event()
+
+        def poll() -> None:
+            while not ended.wait(SECONDS_BETWEEN_POLLS):
+                publisher.poll()
+
+        thread = threading.Thread(target=poll, name="journal", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
+            publisher.close()
+
+    def lines(self) -> list[dict[str, Any]]:
+        """Returns what the stages have recorded so far."""
+        path = Path(os.environ[RECORD])
+        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+    def failure(self, log: Path) -> Exception:
+        """Returns the exception that says why the pipeline stopped."""
+        lines = self.lines()
+        last = lines[-1] if lines else {"stage": "the pipeline", "state": "failed", "reason": ""}
+        if last["state"] == "refused":
+            return UserError(f"{last['stage']}: {last['reason']}")
+        if last["state"] == "started":
+            reason = "its process was ended from outside, perhaps for want of memory"
+        else:
+            reason = str(last.get("reason", "no message"))
+        return StageFailed(f"{last['stage']} failed ({reason.splitlines()[0]}); see {log}")
+
+    def report(self, folder: Path) -> dict[str, Any]:
+        """Writes report.json and report.html of the stages that ran, and returns the report."""
+        from components.evaluation.report import compose_report
+
+        done = {line["stage"]: line for line in self.lines() if line["state"] == "finished"}
+        order = [stage for stage in STAGES if stage in done]
+        report = compose_report(
+            folder,
+            recipe=self.recipe.name,
+            settings=self.recipe.model_dump(mode="json"),
+            stages=[{"name": stage, "seconds": done[stage]["seconds"]} for stage in order],
+            artifacts={stage: Path(done[stage]["artifact"]) for stage in order},
+            parameters=dict(self.parameters),
+        )
+        self.client.log_artifacts(self.run_id, str(folder), "report")
+        return report
