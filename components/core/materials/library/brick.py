@@ -138,7 +138,7 @@ def _fired(
     face: FloatArray,
 ) -> FloatArray:
     """The colour of bare bricks and mortar."""
-    chosen, level, pale = tile
+    chosen, _, pale = tile
     coarse, fine, patches = noise
     size = face.shape[0]
     pair = FIRED["red" if style.state == "painted" else style.colour]

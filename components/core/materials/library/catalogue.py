@@ -101,20 +101,20 @@ def variation(material: Material, rng: np.random.Generator) -> Material:
 
     albedo, height, rough = maps["albedo"], maps["height"], maps["roughness"]
     tint = 1 + rng.normal(0.0, 0.05) + rng.normal(0.0, 0.012, 3)
-    albedo = albedo.mean((0, 1)) + (albedo - albedo.mean((0, 1))) * rng.uniform(0.9, 1.12)
-    albedo = albedo * tint
+    grey = albedo.mean((0, 1))
+    contrast = rng.uniform(0.9, 1.12)
     patches = spectral(rng, rows, 2.4, 1, 8)
     hollow = smoothstep(0.02, -0.10, height - blurred(height, 0.03))
     dirt = rng.uniform(0.0, 0.28) * (0.6 * hollow + 0.4 * patches)
-    albedo = albedo * (1 - dirt)[..., None]
-    rough = rough + rng.normal(0.0, 0.04) + 0.3 * dirt * (1 - rough)
+    coloured = (grey + (albedo - grey) * contrast) * tint * (1 - dirt)[..., None]
+    dulled = rough + rng.normal(0.0, 0.04) + 0.3 * dirt * (1 - rough)
     middle = height.mean()
-    height = middle + (height - middle) * rng.uniform(0.8, 1.15)
+    relief = middle + (height - middle) * rng.uniform(0.8, 1.15)
     varied = replace(
         material,
-        albedo=np.clip(albedo, 0.0, 1.0).astype(np.float32),
-        height=np.clip(height, 0.0, 1.0).astype(np.float32),
-        roughness=np.clip(rough, 0.03, 1.0).astype(np.float32),
+        albedo=np.clip(coloured, 0.0, 1.0).astype(np.float32),
+        height=np.clip(relief, 0.0, 1.0).astype(np.float32),
+        roughness=np.clip(dulled, 0.03, 1.0).astype(np.float32),
         metallic=np.ascontiguousarray(maps["metallic"]),
     )
     return varied if repeat == 1 else _repeated(varied)
@@ -125,5 +125,8 @@ def _repeated(material: Material) -> Material:
     half = material.resized(material.size[0] // 2)
     return replace(
         half,
-        **{n: np.tile(m, (2, 2, 1)[: m.ndim]) for n, m in half.maps().items()},
+        albedo=np.tile(half.albedo, (2, 2, 1)),
+        height=np.tile(half.height, (2, 2)),
+        roughness=np.tile(half.roughness, (2, 2)),
+        metallic=np.tile(half.metallic, (2, 2)),
     )

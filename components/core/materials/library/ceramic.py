@@ -11,6 +11,7 @@ from components.core.materials.library.shapes import (
     Tiles,
     branch,
     courses,
+    displacement,
     finished,
     hexagons,
     jittered,
@@ -81,13 +82,13 @@ def _layout(kind: str, rng: np.random.Generator, size: int) -> Tiles:
 
 def _ornament(tiles: Tiles, rng: np.random.Generator) -> tuple[FloatArray, FloatArray]:
     """Two masks of an azulejo: a rosette with rings, and the corners where four tiles meet."""
-    radius = np.hypot(tiles.x, tiles.y)
+    radius = np.hypot(tiles.x, tiles.y).astype(np.float32)
     angle = np.arctan2(tiles.y, tiles.x) + np.pi / 4 * rng.integers(2)
-    lobes = int(rng.choice([4, 8]))
-    rim = rng.uniform(0.45, 0.62) + rng.uniform(0.12, 0.25) * np.cos(lobes * angle)
+    wave = np.cos(int(rng.choice([4, 8])) * angle).astype(np.float32)
+    rim = rng.uniform(0.45, 0.62) + rng.uniform(0.12, 0.25) * wave
     rosette = smoothstep(0.05, -0.05, radius - rim)
     rosette = rosette - smoothstep(0.05, -0.05, radius - rim * rng.uniform(0.35, 0.6))
-    corner = np.hypot(1 - np.abs(tiles.x), 1 - np.abs(tiles.y))
+    corner = np.hypot(1 - np.abs(tiles.x), 1 - np.abs(tiles.y)).astype(np.float32)
     size = rng.uniform(0.35, 0.6)
     arc = smoothstep(0.05, -0.05, corner - size) - smoothstep(0.05, -0.05, corner - 0.6 * size)
     heart = smoothstep(0.05, -0.05, radius - 0.16)
@@ -159,7 +160,7 @@ def _crackled(
     """One glazed surface with a net of fine cracks over pooled glaze."""
     layout, noise = rngs
     pools, fine = spectral(noise, size, 2.6, 1, 8), spectral(noise, size, 1.2, 6, 40)
-    warp = np.stack([spectral(noise, size, 2.2, 3, 9) - 0.5 for _ in range(2)], -1) * 0.06
+    warp = displacement(noise, size, 2.2, 3, 9, 0.06)
     net = cells(layout, size, int(layout.integers(18, 45)), jitter=0.95, warp=warp)
     crack = smoothstep(0.018, 0.004, net.edge)
     dull = smoothstep(0.08, 0.0, net.edge) * 0.25

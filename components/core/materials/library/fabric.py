@@ -15,6 +15,7 @@ from components.core.materials.library.shapes import (
     shaded,
     solid,
 )
+from components.core.materials.library.weaves import stripes, weave
 from components.core.materials.material import FloatArray, Material
 from components.core.materials.noise import blurred, coordinates, mix, smoothstep, spectral
 
@@ -62,44 +63,6 @@ def describe(rng: np.random.Generator) -> Style:
     return Style(kind, colour, state)
 
 
-def _weave(
-    size: int, n: int, kind: str, slack: tuple[FloatArray, FloatArray]
-) -> tuple[FloatArray, FloatArray]:
-    """Height (0..1) of n × n interlaced threads, and 1 where the upright (warp) thread is on top.
-
-    The warp is over the weft where a rule of the thread numbers says so: alternating for plain
-    weave, a diagonal of period four for twill, which turns back for herringbone.
-    """
-    u, v = coordinates(size)
-    x, y = (u + slack[0]) * n, (v + slack[1]) * n
-    i, j = np.floor(x).astype(np.int64), np.floor(y).astype(np.int64)
-    if kind == "plain":
-        up = (i + j) % 2 == 0
-    elif kind == "denim":
-        up = (i + j) % 4 != 0
-    elif kind == "herringbone":
-        fold = n // 2
-        up = (np.where((i % n) // (fold // 2) % 2 == 0, i, -i - 1) + j) % 4 < 2
-    else:
-        up = (i + j) % 4 < 2
-    p, q = x - i - 0.5, y - j - 0.5
-    across = np.where(up, p, q)
-    along = np.where(up, q, p)
-    crown = np.sqrt(np.clip(1 - (2 * across * 0.96) ** 2, 0, 1))
-    arch = np.cos(np.pi * along * (0.9 if kind == "plain" else 0.55))
-    return (crown * (0.45 + 0.55 * arch)).astype(np.float32), up.astype(np.float32)
-
-
-def _stripes(rng: np.random.Generator, at: FloatArray, n: int) -> FloatArray:
-    """A mirrored tartan sequence: per thread 0 (ground), 1 (dark band) or 2 (pale line)."""
-    half = np.zeros(n // 2, np.int64)
-    wide = int(rng.integers(n // 6, n // 3))
-    half[:wide] = 1
-    half[int(rng.integers(wide, n // 2))] = 2
-    sett = np.concatenate([half, half[::-1]])
-    return sett[np.floor(at * n).astype(np.int64) % n].astype(np.float32)
-
-
 def paint(style: Style, rng: np.random.Generator, size: int) -> Material:
     """The maps of a style."""
     layout, tint, noise = branch(rng, 3)
@@ -139,7 +102,7 @@ def _woven(
     n = 24 if rule != "plain" else int(layout.choice([14, 16]))
     if style.state == "coarse":
         n = 16 if rule != "plain" else 12
-    crown, up = _weave(size, n, rule, slack)
+    crown, up = weave(size, n, rule, slack)
     threads = layout.normal(0.0, 0.09 if style.state == "coarse" else 0.05, (2, n))
     i = np.floor((u + slack[0]) * n).astype(np.int64) % n
     j = np.floor((v + slack[1]) * n).astype(np.int64) % n
@@ -153,8 +116,8 @@ def _woven(
         base = over(base, (*mixed, colour[2] * 0.3 + weft[2] * 0.7), 1 - up)
     elif style.kind == "tartan plaid":
         sett = layout.integers(2**63)  # one sequence for both directions, as in a real tartan
-        columns = _stripes(np.random.default_rng(sett), u, n)
-        rows = _stripes(np.random.default_rng(sett), v, n)
+        columns = stripes(np.random.default_rng(sett), u, n)
+        rows = stripes(np.random.default_rng(sett), v, n)
         shown = 0.5 + 0.5 * (up - 0.5)
         for which, band in ((1.0, dark), (2.0, PALE)):
             share = (columns == which) * shown + (rows == which) * (1 - shown)
@@ -206,7 +169,7 @@ def _pile(
         albedo = solid(size, colour) * (0.35 + 0.58 * leg + 0.12 * ply * leg)[..., None]
         return albedo, leg * 1.05 + 0.08 * ply * leg, 0.95 - 0.08 * leg
     drape = blurred(folds, 0.06)
-    brushed = np.sin(2 * np.pi * (u + v + 1.6 * drape))  # light where the nap leans
+    brushed = np.sin(2 * np.pi * (u + v + 1.0 * drape))  # light where the nap leans
     nap = (0.5 + 0.5 * brushed).astype(np.float32)
     albedo = over(solid(size, shaded(colour, 0.70)), shaded(colour, 1.2), nap)
     return albedo, 0.40 * nap + 0.08 * fuzz + 0.35 * drape, 0.80 - 0.25 * nap

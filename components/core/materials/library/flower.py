@@ -7,17 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from components.core.materials.library.shapes import (
-    Colour,
-    Points,
-    branch,
-    channels,
-    finished,
-    jittered,
-    shaded,
-    stamp,
-    turf,
-)
+from components.core.materials.library.blooms import HEADS, Whorl, stamp_centres, stamp_heads
+from components.core.materials.library.shapes import Colour, branch, finished, jittered, shaded
+from components.core.materials.library.stamps import channels, disc, stamp, turf
 from components.core.materials.material import FloatArray, Material
 from components.core.materials.noise import ramp, scatter, spectral
 
@@ -71,118 +63,6 @@ def describe(rng: np.random.Generator) -> Style:
     return Style(kind, colour, str(rng.choice(list(GROUNDS))), str(rng.choice(DENSITIES)))
 
 
-@dataclass(frozen=True)
-class Whorl:
-    """One ring of petals of a head; lengths are shares of the head's radius."""
-
-    petals: int
-    centre: float
-    length: float
-    width: float
-    tone: float
-    level: float
-    tip: float = 0.5
-
-    def outline(self, x: FloatArray) -> FloatArray:
-        """Half width along the petal: blunt at its tip for large `tip`."""
-        return np.sqrt(np.clip(1 - x * x, 0, 1)) * (1 - self.tip + self.tip * (0.5 + 0.5 * x))
-
-
-HEADS: dict[str, tuple[int, float, tuple[Whorl, ...]]] = {
-    # Heads a tile when dense, their radius in tile units, and their whorls from the outside in.
-    "daisy": (26, 0.105, (Whorl(11, 0.62, 0.40, 0.15, 1.0, 0.5, 0.6),)),
-    "sunflower": (6, 0.24, (
-        Whorl(17, 0.68, 0.34, 0.13, 0.82, 0.46, 0.1), Whorl(17, 0.60, 0.32, 0.12, 1.0, 0.56, 0.1),
-    )),
-    "rose": (10, 0.175, (
-        Whorl(6, 0.62, 0.40, 0.46, 0.85, 0.42), Whorl(5, 0.46, 0.36, 0.42, 1.0, 0.52),
-        Whorl(5, 0.30, 0.28, 0.32, 0.88, 0.64), Whorl(4, 0.16, 0.20, 0.22, 0.70, 0.72),
-        Whorl(3, 0.07, 0.11, 0.12, 0.55, 0.70),
-    )),
-    "tulip": (13, 0.145, (
-        Whorl(3, 0.50, 0.50, 0.42, 0.88, 0.55, 0.25), Whorl(3, 0.42, 0.44, 0.38, 1.0, 0.66, 0.2),
-    )),
-    "blossom": (26, 0.100, (Whorl(5, 0.54, 0.46, 0.36, 1.0, 0.55, 0.8),)),
-    "poppy": (12, 0.155, (
-        Whorl(3, 0.50, 0.50, 0.58, 0.86, 0.48, 0.8), Whorl(3, 0.44, 0.44, 0.50, 1.0, 0.58, 0.8),
-    )),
-    "cornflower": (20, 0.115, (
-        Whorl(10, 0.66, 0.34, 0.20, 1.0, 0.50, 1.0), Whorl(7, 0.30, 0.24, 0.16, 0.75, 0.66, 0.9),
-    )),
-}  # fmt: skip
-CENTRES: dict[str, tuple[float, Colour]] = {
-    "daisy": (0.28, (0.88, 0.66, 0.10)),
-    "sunflower": (0.42, (0.26, 0.15, 0.08)),
-    "tulip": (0.13, (0.22, 0.20, 0.08)),
-    "blossom": (0.17, (0.85, 0.62, 0.30)),
-    "poppy": (0.22, (0.13, 0.12, 0.11)),
-}
-
-
-def _disc(x: FloatArray) -> FloatArray:
-    return np.sqrt(np.clip(1 - x * x, 0, 1))
-
-
-def _head(
-    canvas: FloatArray,
-    rng: np.random.Generator,
-    style: Style,
-    where: Points,
-    colour: Colour,
-) -> None:
-    """Stamp whole heads one after the other, so that a near head covers its neighbours."""
-    radius, whorls = HEADS[style.kind][1:]
-    rows: list[tuple[float, ...]] = []
-    outlines: list[Whorl] = []
-    for u, v in where:
-        size = radius * rng.uniform(0.82, 1.15)
-        light, turn = rng.normal(1.0, 0.07), rng.uniform(0, 2 * np.pi)
-        lift = rng.uniform(-0.06, 0.06)
-        for number, w in enumerate(whorls):
-            for k in range(w.petals):
-                a = turn + number * 0.5 + (k + rng.normal(0, 0.08)) * 2 * np.pi / w.petals
-                at = w.centre * size
-                rows.append((
-                    u + at * np.cos(a), v + at * np.sin(a), a, w.length * size, w.width * size,
-                    w.tone * light * rng.normal(1, 0.04), w.level + lift,
-                ))  # fmt: skip
-                outlines.append(w)
-    table = np.asarray(rows)
-    tone, level = table[:, 5], table[:, 6]
-    tips = np.asarray([w.tip for w in outlines])
-    base = np.asarray(colour, np.float32)
-
-    def shade(x: FloatArray, y: FloatArray, i: NDArray[np.int64]) -> FloatArray:
-        light = (0.74 + 0.26 * smooth(x) - 0.10 * np.exp(-((4 * y) ** 2))) * tone[i]
-        cup = level[i] + 0.14 * x - 0.10 * y * y
-        return channels(np.clip(base * light[..., None], 0, 0.94), cup, 0.50 + 0.1 * y * y)
-
-    mean_tip = float(tips.mean())
-    shape = Whorl(1, 0, 0, 0, 0, 0, mean_tip)
-    stamp(canvas, table[:, :2] % 1.0, table[:, 2], table[:, 3], table[:, 4], shape.outline, shade)
-
-
-def smooth(x: FloatArray) -> FloatArray:
-    """-1..1 to 0..1."""
-    return np.clip(0.5 + 0.5 * x, 0, 1)
-
-
-def _centres(canvas: FloatArray, rng: np.random.Generator, style: Style, where: Points) -> None:
-    if style.kind not in CENTRES:
-        return
-    share, colour = CENTRES[style.kind]
-    radius = np.full(len(where), share * HEADS[style.kind][1])
-    base = np.asarray(jittered(rng, colour), np.float32)
-
-    def shade(x: FloatArray, y: FloatArray, i: NDArray[np.int64]) -> FloatArray:
-        r2 = x * x + y * y
-        dots = 0.5 + 0.5 * np.sin(14 * x) * np.sin(14 * y)
-        light = 1.12 - 0.35 * r2 + 0.25 * (dots - 0.5)
-        return channels(base * light[..., None], 0.82 - 0.16 * r2 + 0.05 * dots, 0.8)
-
-    stamp(canvas, where, np.zeros(len(where)), radius, radius, _disc, shade)
-
-
 def _spikes(canvas: FloatArray, rng: np.random.Generator, count: int, colour: Colour) -> None:
     """Lavender: upright spikes of small buds in pairs on a grey-green stem."""
     turf(canvas, rng, 60, [(0.38, 0.46, 0.32)], length=0.12, lean=0.2, top=0.5)
@@ -203,11 +83,11 @@ def _spikes(canvas: FloatArray, rng: np.random.Generator, count: int, colour: Co
     base = np.asarray(colour, np.float32)
 
     def shade(x: FloatArray, y: FloatArray, i: NDArray[np.int64]) -> FloatArray:
-        light = table[:, 5][i] * (0.75 + 0.35 * smooth(x))
+        light = table[:, 5][i] * (0.75 + 0.35 * (0.5 + 0.5 * np.clip(x, -1, 1)))
         level = table[:, 6][i] - 0.12 * y * y + 0.05 * x
-        return channels(np.clip(base * light[..., None], 0, 0.92), level, 0.7)
+        return channels(base * light[..., None], level, 0.7)
 
-    stamp(canvas, table[:, :2] % 1.0, table[:, 2], table[:, 3], table[:, 4], _disc, shade)
+    stamp(canvas, table[:, :2] % 1.0, table[:, 2], table[:, 3], table[:, 4], disc, shade)
 
 
 def _petals(canvas: FloatArray, rng: np.random.Generator, count: int, colour: Colour) -> None:
@@ -220,7 +100,7 @@ def _petals(canvas: FloatArray, rng: np.random.Generator, count: int, colour: Co
         r2 = x * x + y * y
         light = tone[i] * (0.80 + 0.12 * x + 0.14 * r2)
         level = 0.30 + 0.35 * rank[i] + 0.24 * r2 - 0.05 * x
-        return channels(np.clip(base * light[..., None], 0, 0.94), level, 0.42 + 0.1 * r2)
+        return channels(base * light[..., None], level, 0.42 + 0.1 * r2)
 
     shape = Whorl(1, 0, 0, 0, 0, 0, 0.45)
     stamp(canvas, rng.random((count, 2)), angles, lengths, lengths * 0.95, shape.outline, shade)
@@ -247,7 +127,7 @@ def paint(style: Style, rng: np.random.Generator, size: int) -> Material:
     else:
         full, radius, _ = HEADS[style.kind]
         where = scatter(layout, max(3, round(full * share)), 1.15 * radius, tries=30)
-        _head(canvas, layout, style, where, colour)
-        _centres(canvas, layout, style, where)
+        stamp_heads(canvas, layout, style.kind, where, colour)
+        stamp_centres(canvas, layout, style.kind, where)
     rough = canvas[..., 4] + 0.06 * (patches - 0.5)
     return finished("flower", style.caption, canvas[..., :3], canvas[..., 3], rough)

@@ -10,6 +10,7 @@ from components.core.materials.library.shapes import (
     Colour,
     branch,
     courses,
+    displacement,
     finished,
     jittered,
     over,
@@ -19,13 +20,17 @@ from components.core.materials.material import Material
 from components.core.materials.noise import cells, mix, smoothstep, spectral
 
 MINERALS: dict[str, tuple[Colour, Colour, Colour, Colour]] = {
-    "salt and pepper": ((0.83, 0.82, 0.80), (0.66, 0.66, 0.66), (0.42, 0.42, 0.43), (0.15, 0.15, 0.16)),
+    "salt and pepper": (
+        (0.83, 0.82, 0.80), (0.66, 0.66, 0.66), (0.42, 0.42, 0.43), (0.15, 0.15, 0.16),
+    ),
     "pink": ((0.80, 0.56, 0.50), (0.70, 0.43, 0.39), (0.78, 0.74, 0.70), (0.22, 0.19, 0.19)),
     "black": ((0.16, 0.16, 0.17), (0.11, 0.11, 0.12), (0.26, 0.27, 0.29), (0.52, 0.53, 0.55)),
     "red": ((0.58, 0.23, 0.18), (0.44, 0.15, 0.13), (0.62, 0.48, 0.44), (0.15, 0.12, 0.13)),
     "grey": ((0.57, 0.58, 0.59), (0.47, 0.48, 0.49), (0.70, 0.70, 0.70), (0.28, 0.28, 0.29)),
     "green": ((0.28, 0.36, 0.30), (0.19, 0.27, 0.23), (0.50, 0.54, 0.46), (0.11, 0.14, 0.13)),
-    "golden brown": ((0.72, 0.56, 0.36), (0.58, 0.41, 0.25), (0.82, 0.74, 0.60), (0.26, 0.19, 0.15)),
+    "golden brown": (
+        (0.72, 0.56, 0.36), (0.58, 0.41, 0.25), (0.82, 0.74, 0.60), (0.26, 0.19, 0.15),
+    ),
     "blue": ((0.40, 0.45, 0.53), (0.31, 0.36, 0.44), (0.62, 0.66, 0.71), (0.14, 0.16, 0.20)),
     "white": ((0.88, 0.87, 0.85), (0.79, 0.78, 0.76), (0.66, 0.65, 0.64), (0.38, 0.37, 0.37)),
 }  # fmt: skip
@@ -66,8 +71,8 @@ def paint(style: Style, rng: np.random.Generator, size: int) -> Material:
     """The maps of a style."""
     layout, tint, noise = branch(rng, 3)
     fine, drift = spectral(noise, size, 0.8, 8, 48), spectral(noise, size, 2.2, 2, 10)
-    shift = np.stack([spectral(noise, size, 1.6, 5, 14) - 0.5 for _ in range(2)], -1)
-    grain = cells(layout, size, GRAINS[style.grain], warp=shift * 0.03)
+    shift = displacement(noise, size, 1.6, 5, 14, 0.03)
+    grain = cells(layout, size, GRAINS[style.grain], warp=shift)
     kind = grain.per_cell(tint) + 0.10 * (drift - 0.5)
     tone = grain.per_cell(tint)
 
@@ -99,8 +104,9 @@ def paint(style: Style, rng: np.random.Generator, size: int) -> Material:
 
     if style.form != "slab":
         blocks = style.form == "blocks"
+        third = np.float32(1 / 3)
         n = int(layout.integers(2, 4))
-        wobble = (0.010 * shift[..., 0], 0.010 * shift[..., 1]) if blocks else None
+        wobble = (shift[..., 0] * third, shift[..., 1] * third) if blocks else None
         tiles = (
             courses(size, 4, 2, wobble=wobble)
             if blocks

@@ -10,15 +10,13 @@ from numpy.typing import NDArray
 from components.core.materials.library.shapes import (
     Colour,
     branch,
-    channels,
     finished,
     jittered,
     mottled_soil,
     over,
     shaded,
-    stamp,
-    turf,
 )
+from components.core.materials.library.stamps import channels, disc, stamp, turf
 from components.core.materials.material import FloatArray, Material
 from components.core.materials.noise import cells, coordinates, smoothstep, spectral
 
@@ -29,10 +27,13 @@ PALETTES: dict[str, tuple[Colour, Colour, Colour]] = {
     "yellow green": ((0.40, 0.48, 0.12), (0.54, 0.60, 0.18), (0.66, 0.68, 0.28)),
     "dry golden": ((0.60, 0.48, 0.24), (0.74, 0.62, 0.34), (0.82, 0.72, 0.46)),
     "pale straw": ((0.70, 0.64, 0.46), (0.80, 0.75, 0.58), (0.62, 0.54, 0.38)),
-    "blue green": ((0.20, 0.36, 0.28), (0.30, 0.46, 0.38), (0.42, 0.56, 0.47)),
+    "blue green": ((0.22, 0.34, 0.24), (0.32, 0.45, 0.34), (0.45, 0.56, 0.45)),
     "autumn brown": ((0.42, 0.28, 0.14), (0.55, 0.39, 0.20), (0.62, 0.50, 0.28)),
     "frosty": ((0.50, 0.58, 0.52), (0.66, 0.72, 0.68), (0.80, 0.84, 0.83)),
 }
+SHARES = (0.22, 0.16, 0.15, 0.13, 0.09, 0.08, 0.10, 0.07)
+"""How often each palette is drawn; green is what grass mostly is."""
+
 EXTRAS: dict[str, Colour] = {
     "": (0.0, 0.0, 0.0),
     "with white flowers": (0.88, 0.88, 0.84),
@@ -56,13 +57,12 @@ class Style:
 
 
 def describe(rng: np.random.Generator) -> Style:
-    """Draw a style."""
+    """Draw a style whose colour suits the plants."""
     extra = str(rng.choice(list(EXTRAS), p=[0.55, 0.15, 0.15, 0.15]))
-    return Style(str(rng.choice(KINDS)), str(rng.choice(list(PALETTES))), extra)
-
-
-def _disc(x: FloatArray) -> FloatArray:
-    return np.sqrt(np.clip(1 - x * x, 0, 1))
+    kind, colour = str(rng.choice(KINDS)), str(rng.choice(list(PALETTES), p=SHARES))
+    if kind in ("mossy", "clover") and "green" not in colour:
+        kind = "tall"  # moss and clover are green
+    return Style(kind, colour, extra)
 
 
 def _clover(canvas: FloatArray, rng: np.random.Generator, palette: list[Colour]) -> None:
@@ -82,9 +82,9 @@ def _clover(canvas: FloatArray, rng: np.random.Generator, palette: list[Colour])
         mark = np.exp(-(((np.hypot(x + 0.4, y) - 0.55) / 0.16) ** 2))
         light = 0.9 + 0.35 * mark - 0.2 * np.exp(-((6 * y) ** 2))
         level = 0.35 + 0.4 * rank[i] - 0.12 * y * y + 0.05 * x
-        return channels(np.clip(colours[i] * light[..., None], 0, 1), level, 0.5)
+        return channels(colours[i] * light[..., None], level, 0.5)
 
-    stamp(canvas, where % 1.0, angle, reach, reach * 0.95, _disc, shade)
+    stamp(canvas, where % 1.0, angle, reach, reach * 0.95, disc, shade)
 
 
 def _sprinkle(canvas: FloatArray, rng: np.random.Generator, colour: Colour, leaf: bool) -> None:
@@ -99,20 +99,15 @@ def _sprinkle(canvas: FloatArray, rng: np.random.Generator, colour: Colour, leaf
         r2 = x * x + y * y
         light = tone[i] * (0.95 - 0.2 * np.exp(-((7 * y) ** 2)) if leaf else 0.85 + 0.15 * r2)
         level = (0.74 + 0.12 * y * y) if leaf else 0.86 - 0.1 * r2
-        value = np.clip(base * light[..., None], 0, 0.93)
-        if not leaf:
-            value = over_last(value, (0.85, 0.62, 0.12), smoothstep(0.22, 0.12, r2))
+        value = base * light[..., None]
+        heart = np.zeros_like(r2) if leaf else smoothstep(0.22, 0.12, r2)
+        value = value + (np.asarray((0.85, 0.62, 0.12)) - value) * heart[..., None]
         return channels(value, level, 0.6)
 
     def outline(x: FloatArray) -> FloatArray:
-        return 1 - x * x if leaf else _disc(x)
+        return 1 - x * x if leaf else disc(x)
 
     stamp(canvas, rng.random((n, 2)), rng.uniform(0, 6.3, n), lengths, widths, outline, shade)
-
-
-def over_last(base: FloatArray, colour: Colour, mask: FloatArray) -> FloatArray:
-    """`over` for (k, w, w, 3) values."""
-    return base + (np.asarray(colour, np.float32) - base) * mask[..., None]
 
 
 def paint(style: Style, rng: np.random.Generator, size: int) -> Material:
@@ -158,9 +153,9 @@ def _moss(
     canvas: FloatArray, rng: np.random.Generator, palette: list[Colour], fine: FloatArray
 ) -> None:
     """Round cushions of moss, written over the canvas."""
-    cushion = cells(rng, len(canvas), 22)
-    dome = smoothstep(0.0, 0.14, cushion.edge)
+    cushion = cells(rng, len(canvas), 70, jitter=0.9)
+    dome = np.sqrt(smoothstep(0.0, 0.14, cushion.edge))
     tone = cushion.per_cell(rng)
     colour = np.asarray(palette)[(tone * len(palette)).astype(np.int64) % len(palette)]
-    colour = colour * ((0.45 + 0.55 * dome) * (0.7 + 0.6 * fine))[..., None]
-    canvas[...] = channels(colour, 0.2 + 0.4 * dome + 0.2 * (fine - 0.5), 0.95)
+    colour = colour * ((0.62 + 0.38 * dome) * (0.5 + 0.9 * fine))[..., None]
+    canvas[...] = channels(colour, 0.28 + 0.25 * dome + 0.34 * (fine - 0.5), 0.95)

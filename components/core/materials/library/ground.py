@@ -1,4 +1,4 @@
-"""Bare ground: cracked clay, mud with puddles, rippled sand, forest soil, gravel, ploughed earth."""
+"""Bare ground: cracked clay, mud with puddles, rippled sand, forest soil, gravel, furrows."""
 
 from __future__ import annotations
 
@@ -10,15 +10,14 @@ from numpy.typing import NDArray
 from components.core.materials.library.shapes import (
     Colour,
     branch,
-    channels,
+    displacement,
     finished,
     jittered,
     mottled_soil,
     over,
     shaded,
-    stamp,
-    turf,
 )
+from components.core.materials.library.stamps import channels, disc, stamp, turf
 from components.core.materials.material import FloatArray, Material
 from components.core.materials.noise import cells, coordinates, mix, smoothstep, spectral
 
@@ -62,10 +61,6 @@ def describe(rng: np.random.Generator) -> Style:
     return Style(str(rng.choice(list(KINDS))), str(rng.choice(list(COLOURS))), extra)
 
 
-def _disc(x: FloatArray) -> FloatArray:
-    return np.sqrt(np.clip(1 - x * x, 0, 1))
-
-
 def _stones(canvas: FloatArray, rng: np.random.Generator, count: int, colour: Colour) -> None:
     """Small round stones lying on the canvas."""
     lengths = rng.uniform(0.018, 0.048, count) * rng.uniform(0.7, 1.2, count)
@@ -75,11 +70,11 @@ def _stones(canvas: FloatArray, rng: np.random.Generator, count: int, colour: Co
     def shade(x: FloatArray, y: FloatArray, i: NDArray[np.int64]) -> FloatArray:
         dome = np.sqrt(np.clip(1 - x * x - y * y, 0, 1))
         value = colours[i] * (0.78 + 0.28 * dome)[..., None]
-        return channels(np.clip(value, 0, 0.9), 0.48 + 0.42 * dome * lengths[i] / 0.05, 0.75)
+        return channels(value, 0.48 + 0.42 * dome * lengths[i] / 0.05, 0.75)
 
     widths = lengths * rng.uniform(0.6, 0.95, count)
     angles = rng.uniform(0, np.pi, count)
-    stamp(canvas, rng.random((count, 2)), angles, lengths, widths, _disc, shade)
+    stamp(canvas, rng.random((count, 2)), angles, lengths, widths, disc, shade)
 
 
 def _litter(canvas: FloatArray, rng: np.random.Generator, count: int, twigs: bool) -> None:
@@ -96,11 +91,9 @@ def _litter(canvas: FloatArray, rng: np.random.Generator, count: int, twigs: boo
 
     def shade(x: FloatArray, y: FloatArray, i: NDArray[np.int64]) -> FloatArray:
         vein = np.exp(-((8 * y) ** 2))
-        light = 0.85 + 0.2 * _disc(np.clip(y, -1, 1)) if twigs else 0.95 - 0.25 * vein + 0.12 * y
+        light = 0.85 + 0.2 * disc(np.clip(y, -1, 1)) if twigs else 0.95 - 0.25 * vein + 0.12 * y
         round_ = -0.12 * y * y if twigs else 0.16 * y * y + 0.08 * x * x - 0.04 * vein
-        return channels(
-            np.clip(colours[i] * light[..., None], 0, 1), 0.55 + 0.3 * rank[i] + round_, 0.7
-        )
+        return channels(colours[i] * light[..., None], 0.55 + 0.3 * rank[i] + round_, 0.7)
 
     bends = rng.normal(0, 2.0 if twigs else 0.25, count)
     outline = (lambda x: np.full_like(x, 0.9)) if twigs else (lambda x: (1 - x * x) ** 0.8)
@@ -140,7 +133,7 @@ def _base(
     soil = soil * (0.85 + 0.3 * patches)[..., None]
     u, v = coordinates(size)
     if kind == "cracked":
-        warp = np.stack([spectral(noise, size, 1.8, 3, 10) - 0.5 for _ in range(2)], -1) * 0.06
+        warp = displacement(noise, size, 1.8, 3, 10, 0.06)
         plates = cells(layout, size, int(layout.integers(12, 34)), jitter=0.9, warp=warp)
         width = 0.022
         plate = smoothstep(width * 0.5, width * 1.8, plates.edge)
@@ -170,8 +163,8 @@ def _base(
         n = int(layout.integers(3, 6))
         bend = spectral(noise, size, 3.2, 1, 5) - 0.5
         ridge = 0.5 + 0.5 * np.cos(2 * np.pi * (u * n + 0.4 * bend))
-        height = 0.12 + 0.5 * ridge + 0.30 * (relief - 0.3) * (0.4 + 0.6 * ridge)
-        return channels(soil * (0.70 + 0.38 * ridge)[..., None], height, 0.95)
+        level = 0.08 + 0.66 * ridge + 0.30 * (relief - 0.3) * (0.4 + 0.6 * ridge)
+        return channels(soil * (0.58 + 0.52 * ridge)[..., None], level, 0.95)
     if kind == "dirt":
         pits = smoothstep(0.62, 0.85, spectral(noise, size, 1.8, 3, 16))
         height = 0.5 + 0.25 * (patches - 0.5) + 0.16 * (relief - 0.5) - 0.18 * pits

@@ -10,6 +10,7 @@ from components.core.materials.library.shapes import (
     Colour,
     branch,
     courses,
+    displacement,
     finished,
     jittered,
     over,
@@ -89,7 +90,7 @@ def _pattern(kind: str, rng: np.random.Generator, noise: np.random.Generator, si
         thread = smoothstep(0.028, 0.016, np.minimum(a, b) / n * 1.2) * (dash < 0.6)
         return Hide(puff * 0.95 + 0.5 * bumps, seam, thread.astype(np.float32), none)
     if kind == "crocodile":
-        warp = np.stack([spectral(noise, size, 2.0, 2, 8) - 0.5 for _ in range(2)], -1) * 0.05
+        warp = displacement(noise, size, 2.0, 2, 8, 0.05)
         scale = cells(rng, size, int(rng.integers(28, 50)), jitter=0.45, aspect=1.5, warp=warp)
         plate = np.sqrt(smoothstep(0.0, 0.11, scale.edge))
         return Hide(plate * 0.9 + 0.3 * bumps, smoothstep(0.035, 0.0, scale.edge), none,

@@ -1,13 +1,11 @@
-"""Tile layouts and stamped motifs: the geometry that several categories share.
+"""Tile layouts and small colour helpers that several categories share.
 
-Layouts answer, for each pixel, which tile it lies on, where on that tile, and how far from the
-joint. Stamps draw many small oriented shapes (petals, blades, leaves) back to front with soft
-edges, so that thin shapes do not alias at 64 pixels a tile.
+A layout answers, for each pixel, which tile it lies on, where on that tile, and how far it is
+from the joint.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,12 +15,19 @@ from components.core.materials.material import FloatArray, Material
 from components.core.materials.noise import coordinates, spectral
 
 Colour = tuple[float, float, float]
-Points = NDArray[np.float64]
 
 
 def branch(rng: np.random.Generator, count: int) -> list[np.random.Generator]:
     """Independent generators, so that a layout does not depend on how much noise is drawn."""
     return [np.random.default_rng(int(s)) for s in rng.integers(2**63, size=count)]
+
+
+def displacement(
+    rng: np.random.Generator, size: int, beta: float, low: float, high: float, amount: float
+) -> FloatArray:
+    """A smooth (size, size, 2) displacement for warped cells, up to amount / 2 in tile units."""
+    fields = [spectral(rng, size, beta, low, high) - 0.5 for _ in range(2)]
+    return (np.stack(fields, axis=-1) * amount).astype(np.float32)
 
 
 def jittered(rng: np.random.Generator, colour: Colour, amount: float = 0.04) -> Colour:
@@ -112,7 +117,7 @@ def courses(
         return _rectangles(base, 2 * p - 1, y, 1 / columns, 1 / rows, rows * columns)
     short = p < header
     x = np.where(short, 2 * p / header - 1, 2 * (p - header) / (1 - header) - 1)
-    width = np.where(short, header, 1 - header) / columns
+    width = (np.where(short, header, 1 - header) / columns).astype(np.float32)
     return _rectangles(2 * base + short, x, y, width, 1 / rows, 2 * rows * columns)
 
 
@@ -175,103 +180,10 @@ def _moved(
     return (u, v) if wobble is None else (u + wobble[0], v + wobble[1])
 
 
-Outline = Callable[[FloatArray], FloatArray]
-Shade = Callable[[FloatArray, FloatArray, NDArray[np.int64]], FloatArray]
-
-
-def stamp(
-    canvas: FloatArray,
-    centres: Points,
-    angles: Points,
-    lengths: Points,
-    widths: Points,
-    outline: Outline,
-    shade: Shade,
-    bends: Points | None = None,
-) -> None:
-    """Draw n shapes onto the (size, size, C) canvas in order, wrapped, with soft edges.
-
-    centres (n, 2) as (u, v); lengths and widths are half extents in tile units. On a shape x runs
-    along it and y across, both in [-1, 1]; it is filled where |y| < outline(x).
-    shade(x, y, index) gives the (k, w, w, C) values, index (k, 1, 1) being the shapes' numbers.
-    bends: how far the ends curve sideways, in half widths.
-    """
-    size = canvas.shape[0]
-    n = len(centres)
-    radius = int(np.ceil(max(lengths.max(), widths.max()) * size)) + 1
-    radius = min(radius, (size - 1) // 2)
-    offsets = np.arange(-radius, radius + 1)
-    corner = np.floor(centres * size).astype(np.int64)
-    f = np.float32
-    for start in range(0, n, 48):
-        index = np.arange(start, min(start + 48, n))[:, None, None]
-        i = index[:, 0, 0]
-        rest = (corner[i] + 0.5 - centres[i] * size) / size
-        du = (offsets[None, None, :] / size + rest[:, 0, None, None]).astype(f)
-        dv = (offsets[None, :, None] / size + rest[:, 1, None, None]).astype(f)
-        cos, sin = np.cos(angles[index]).astype(f), np.sin(angles[index]).astype(f)
-        length, width = lengths[index].astype(f), widths[index].astype(f)
-        x = (du * cos + dv * sin) / length
-        y = (dv * cos - du * sin) / width
-        if bends is not None:
-            y = y + bends[index].astype(f) * x * x
-        inside = (outline(np.clip(x, -1, 1)) - np.abs(y)) * width * size
-        alpha = np.clip(inside + 0.5, 0, 1) * np.clip((1 - np.abs(x)) * length * size + 0.5, 0, 1)
-        values = shade(x, y, index)
-        for k, number in enumerate(i):
-            rows = (corner[number, 1] + offsets) % size
-            columns = (corner[number, 0] + offsets) % size
-            where = np.ix_(rows, columns)
-            below = canvas[where]
-            canvas[where] = below + (values[k] - below) * alpha[k][..., None]
-
-
-def channels(colour: FloatArray, height: FloatArray, roughness: FloatArray | float) -> FloatArray:
-    """Colour (…, 3), height (…) and roughness (…) as the (…, 5) values of a stamp or canvas."""
-    rough = np.broadcast_to(np.asarray(roughness, np.float32), height.shape)
-    colour = np.broadcast_to(colour, (*height.shape, 3))
-    return np.concatenate([colour, height[..., None], rough[..., None]], axis=-1).astype(np.float32)
-
-
-def turf(
-    canvas: FloatArray,
-    rng: np.random.Generator,
-    count: int,
-    palette: list[Colour],
-    *,
-    length: float = 0.09,
-    width: float = 0.014,
-    lean: float = 0.9,
-    base: float = 0.25,
-    top: float = 0.8,
-    roughness: float = 0.65,
-) -> None:
-    """Stamp `count` curved grass blades, later ones higher and lighter.
-
-    lean: standard deviation of the blades' direction from upwards, in radians.
-    """
-    centres = rng.random((count, 2))
-    angles = -np.pi / 2 + rng.normal(0.0, lean, count)
-    lengths = length * rng.uniform(0.6, 1.2, count)
-    widths = width * rng.uniform(0.7, 1.2, count)
-    bends = rng.normal(0.0, 1.1, count)
-    rank = np.linspace(0.0, 1.0, count)
-    colours = np.asarray(palette)[rng.integers(len(palette), size=count)]
-    colours = colours * (0.6 + 0.45 * rank + rng.normal(0, 0.07, count))[:, None]
-
-    def shade(x: FloatArray, y: FloatArray, i: NDArray[np.int64]) -> FloatArray:
-        light = 0.82 + 0.25 * (x * 0.5 + 0.5) - 0.12 * np.exp(-((y * 4) ** 2))
-        level = base + (top - base) * rank[i] + 0.12 * x - 0.05 * y * y
-        return channels(colours[i] * light[..., None], level, roughness)
-
-    # A blade: broad at its root, pointed at its tip.
-    stamp(canvas, centres, angles, lengths, widths, lambda x: (1 - x) ** 0.6 * 0.75, shade, bends)
-
-
 def mottled_soil(
     rng: np.random.Generator, size: int, colour: Colour
 ) -> tuple[FloatArray, FloatArray]:
     """Crumbly earth: its colour (size, size, 3) and its relief (size, size) in [0, 1]."""
     lumps, grit = spectral(rng, size, 1.5, 4, 24), spectral(rng, size, 0.5, 12, 48)
-    relief = np.clip(0.65 * lumps + 0.35 * grit, 0, 1)
-    return solid(size, colour) * (0.62 + 0.66 * relief)[..., None], relief
+    relief = np.clip(0.65 * lumps + 0.35 * grit, 0, 1).astype(np.float32)
+    return (solid(size, colour) * (0.62 + 0.66 * relief)[..., None]).astype(np.float32), relief
