@@ -12,7 +12,7 @@ SEEDS = (0, 1, 2)
 WORDS: dict[str, tuple[str, ...]] = {
     "flower": ("flower", "petal", "blossom"),
     "leaves": ("leaves", "leaf", "foliage"),
-    "pebble": ("pebble",),
+    "paper": ("paper", "cardboard", "parchment"),
     "rock": ("rock", "cliff", "boulder"),
     "stone": ("stone",),
     "wood": ("wood", "plank", "parquet", "bark", "timber"),
