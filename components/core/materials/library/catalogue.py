@@ -74,10 +74,11 @@ def captions(category: str, rng: np.random.Generator, n: int) -> list[str]:
     """n distinct captions of the category; ValueError if its grammar has not that many."""
     painter = PAINTERS[category]
     found: dict[str, None] = {}
-    for _ in range(60 * n + 400):
-        if len(found) == n:
-            break
+    stale = 0
+    while len(found) < n and stale < 800:  # draws in a row which brought nothing new
+        before = len(found)
         found[str(painter.describe(rng).caption)] = None
+        stale = 0 if len(found) > before else stale + 1
     if len(found) < n:
         raise ValueError(f"{category} has no {n} distinct captions, only about {len(found)}")
     return list(found)
