@@ -119,7 +119,7 @@ class TextToImage:
 
     @torch.no_grad()
     def decode(self, latents_bchw: Tensor) -> Tensor:
-        """Scaled latents to images (B, H, W, 3) float32 in [0, 1]; never tiled: tiles leave seams."""
+        """Scaled latents to images (B, H, W, 3) float32 in [0, 1]; no tiling: it leaves seams."""
         scale, shift = self._latent_scale()
         latents = (latents_bchw.float() / scale + shift).to(self.device, self.vae.dtype)
         images = self.vae.decode(latents, return_dict=False)[0]

@@ -7,6 +7,7 @@ loop: what reinforcement learning trains is what users get.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -54,10 +55,8 @@ def sample(
     progress: Progress | None = None,
 ) -> Tensor:
     """Clean latents (B, C, H, W) of one batch; decode them with `model.decode`."""
-    latents = _initial_latents(model, seeds)[0]
-    for latents, _ in _denoise(model, prompts, seeds, steps, guidance, eta, rescale, progress):
-        pass
-    return latents
+    states = _denoise(model, prompts, seeds, steps, guidance, eta, rescale, progress)
+    return deque(states, maxlen=1)[0].x_prev
 
 
 def sample_trajectory(
@@ -72,8 +71,8 @@ def sample_trajectory(
 ) -> Trajectory:
     """Sample with every state and log-prob kept, eta 1; float32, since rounding moves ratios."""
     states, log_probs = [_initial_latents(model, seeds)[0]], []
-    for latents, step in _denoise(model, prompts, seeds, steps, guidance, 1.0, rescale, progress):
-        states.append(latents)
+    for step in _denoise(model, prompts, seeds, steps, guidance, 1.0, rescale, progress):
+        states.append(step.x_prev)
         log_probs.append(step.log_prob)
     return Trajectory(
         torch.stack(states, dim=1),
@@ -96,12 +95,7 @@ def generate_materials(
     materials: list[Material] = []
     for start in range(0, len(prompts), batch_size):
         batch = prompts[start : start + batch_size]
-        done, total = start * steps, len(prompts) * steps
-
-        def advance(step: int, _: int, done: int = done, size: int = len(batch)) -> None:
-            if progress is not None:
-                progress(done + step * size, total)
-
+        advance = None if progress is None else _part_of(progress, start, len(batch), len(prompts))
         latents = sample(
             model,
             batch,
@@ -115,6 +109,11 @@ def generate_materials(
             unpack(grid, caption=prompt) for grid, prompt in zip(grids, batch, strict=True)
         ]
     return materials
+
+
+def _part_of(progress: Progress, start: int, size: int, total: int) -> Progress:
+    """Progress of one batch as a part of all samples, in sample steps."""
+    return lambda step, steps: progress(start * steps + step * size, total * steps)
 
 
 def _initial_latents(
@@ -140,7 +139,7 @@ def _denoise(
     eta: float,
     rescale: float,
     progress: Progress | None,
-) -> Iterator[tuple[Tensor, Step]]:
+) -> Iterator[Step]:
     embeds = prompts if isinstance(prompts, PromptEmbeds) else model.encode_prompts(prompts)
     if len(embeds) != len(seeds):
         raise ValueError(f"{len(embeds)} prompts but {len(seeds)} seeds")
@@ -161,4 +160,4 @@ def _denoise(
         latents = step.x_prev
         if progress is not None:
             progress(index + 1, steps)
-        yield latents, step
+        yield step

@@ -65,7 +65,7 @@ class NoiseSchedule:
         if config.prediction_type != "v_prediction" or not config.rescale_betas_zero_snr:
             raise ValueError("the schedule needs v_prediction and rescale_betas_zero_snr")
         alphas_cumprod = scheduler.alphas_cumprod.detach().to("cpu", torch.float64).clone()
-        # diffusers writes 2^-24 here in some schedulers to keep epsilon finite; v needs no such aid.
+        # Some schedulers put 2^-24 here to keep epsilon finite; v needs no such aid.
         alphas_cumprod[-1] = 0.0
         return cls(alphas_cumprod)
 

@@ -177,7 +177,8 @@ def _vae(config: SmallConfig) -> AutoencoderKL:
         up_block_types=("UpDecoderBlock2D",) * levels,
         layers_per_block=config.vae_layers,
         latent_channels=config.latent_channels,
-        norm_num_groups=8,
+        # Few groups: normalising few channels together, each of its own, would erase colour.
+        norm_num_groups=4,
         sample_size=config.image_size,
         scaling_factor=1.0,
         force_upcast=False,
