@@ -1,0 +1,99 @@
+"""The reward of paper equation 6: grid -> maps -> rendering under a random light -> CLIP -> score.
+
+One object holds everything between a decoded grid and its scores, so that training, the choice of
+prompts and evaluation measure exactly the same thing, and a test can put any function in its place.
+Nothing in it is differentiated.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from components.core.materials.grid import unpack
+from components.core.platform.config_types import Rendering
+from components.core.platform.storage import local_path
+from components.core.realism.clip import ClipFeatures
+from components.core.realism.scorer import LinearScorer
+from components.core.rendering.batch import Light, SrgbRenderer, draw_lights, render_batch
+from components.core.rendering.environments import Environment, load_environments
+
+FloatArray = npt.NDArray[np.floating]
+
+REWARD = "reward"
+GOLD = "gold"
+
+
+class RewardFunction(Protocol):
+    """Grids and a source of randomness to scores by scorer name; `REWARD` is always among them."""
+
+    def __call__(
+        self, grids_nhwc: FloatArray, rng: np.random.Generator, lights_per_sample: int = 1
+    ) -> Mapping[str, FloatArray]:
+        """Scores (N,) of grids (N, 2H, 2W, 3) in [0, 1]; the lights follow from `rng` alone."""
+        ...
+
+
+class RealismReward:
+    """The realism score by every given scorer, from one and the same set of renderings."""
+
+    def __init__(
+        self,
+        renderer: SrgbRenderer,
+        environments: Sequence[Environment],
+        features: ClipFeatures,
+        scorers: Mapping[str, LinearScorer],
+    ) -> None:
+        if REWARD not in scorers:
+            raise ValueError(f"the scorers must contain {REWARD!r}, got {sorted(scorers)}")
+        self._renderer = renderer
+        self._environments = environments
+        self._features = features
+        self._scorers = scorers
+
+    def __call__(
+        self, grids_nhwc: FloatArray, rng: np.random.Generator, lights_per_sample: int = 1
+    ) -> dict[str, FloatArray]:
+        """Mean score (N,) of each grid over `lights_per_sample` lights drawn from `rng`."""
+        count = len(grids_nhwc)
+        lights = draw_lights(count * lights_per_sample, len(self._environments), rng)
+        images = self.render(np.repeat(grids_nhwc, lights_per_sample, axis=0), lights)
+        return {
+            name: scores.reshape(count, lights_per_sample).mean(axis=1)
+            for name, scores in self.score(images).items()
+        }
+
+    def render(self, grids_nhwc: FloatArray, lights: Sequence[Light]) -> npt.NDArray[np.uint8]:
+        """The grids (N, 2H, 2W, 3) in [0, 1] rendered, each under its light: (N, h, w, 3)."""
+        materials = [unpack(grid) for grid in grids_nhwc]
+        return render_batch(self._renderer, materials, self._environments, lights)
+
+    def score(self, images_nhwc: npt.NDArray[np.uint8]) -> dict[str, FloatArray]:
+        """Scores (N,) of renderings or photographs (N, h, w, 3) by every scorer."""
+        features = self._features.images(images_nhwc)
+        return {name: np.asarray(scorer(features)) for name, scorer in self._scorers.items()}
+
+
+def load_reward(
+    folder: Path, environments: str, rendering: Rendering, device: str = "cpu"
+) -> RealismReward:
+    """Reward and gold scorer of a "realism-scorer" artifact, seen through its own CLIP.
+
+    Args:
+        folder: the artifact.
+        environments: URI of a folder of environments, "" for the embedded ones.
+        rendering: size and quality of the renderings, which should be those trained with.
+        device: where CLIP runs.
+    """
+    from components.core.rendering.scene import Renderer
+
+    clip = json.loads((folder / "clip.json").read_text(encoding="utf-8"))["uri"]
+    return RealismReward(
+        Renderer(**rendering.model_dump()),
+        load_environments(str(local_path(environments)) if environments else ""),
+        ClipFeatures.load(clip, device=device),
+        {name: LinearScorer.load(folder / name) for name in (REWARD, GOLD)},
+    )

@@ -1,0 +1,74 @@
+"""What can be set about DDPO. Defaults are the paper's (sections 4.3 and 5), then DDPO's own."""
+
+from pydantic import BaseModel, Field, model_validator
+
+from components.core.platform.config_types import Rendering
+
+
+class Config(BaseModel, frozen=True, extra="forbid"):
+    """Settings of the stage `ddpo_lora`."""
+
+    seed: int = Field(0, ge=0, description="Everything random in this stage follows from it.")
+    rank: int = Field(4, ge=1, description="Rank of the LoRA matrices.")
+    learning_rate: float = Field(3e-4, gt=0, description="Fixed learning rate of AdamW.")
+    weight_decay: float = Field(1e-4, ge=0, description="Weight decay of AdamW.")
+    max_gradient_norm: float = Field(1.0, gt=0, description="Gradients are clipped to this norm.")
+    epochs: int = Field(110, ge=1, description="Rounds of sampling followed by an update.")
+    samples_per_epoch: int = Field(
+        256,
+        ge=1,
+        description="Materials sampled an epoch; a multiple of batch_size * accumulation.",
+    )
+    samples_per_prompt: int = Field(
+        1, ge=1, description="Materials sampled in a row of each drawn prompt (1: as in DDPO)."
+    )
+    batch_size: int = Field(
+        128, ge=1, description="Samples in one minibatch (the paper: 4 on each of 32 GPUs)."
+    )
+    forward_batch: int = Field(
+        4, ge=1, description="Samples in one forward pass, in sampling and update alike."
+    )
+    accumulation: int = Field(2, ge=1, description="Minibatches in one optimizer step.")
+    inner_epochs: int = Field(1, ge=1, description="Passes of the update over an epoch's samples.")
+    steps: int = Field(50, ge=2, le=1000, description="Denoising steps of a trajectory.")
+    train_timestep_fraction: float = Field(
+        1.0, gt=0, le=1, description="Share of the denoising steps, drawn anew, that is trained."
+    )
+    guidance: float = Field(
+        5.0, ge=1, description="Classifier-free guidance in sampling and update; 1 switches it off."
+    )
+    clip_range: float = Field(1e-4, gt=0, description="PPO: allowed distance of the ratio from 1.")
+    advantage_clip: float = Field(5.0, gt=0, description="Advantages are clipped to this size.")
+    statistics_buffer: int = Field(16, ge=1, description="Rewards remembered for each prompt.")
+    statistics_min_count: int = Field(
+        16, ge=1, description="Below this many rewards a prompt is compared with its whole batch."
+    )
+    kl_coefficient: float = Field(
+        0.0, ge=0, description="Weight of the KL divergence to the model without the adapter."
+    )
+    lights_per_sample: int = Field(
+        1, ge=1, description="Environments that a material's reward is averaged over."
+    )
+    heldout_every: int = Field(10, ge=1, description="Epochs between held-out measurements.")
+    heldout_samples: int = Field(
+        64, ge=0, description="Materials of a held-out measurement: fixed prompts, seeds and light."
+    )
+    device: str = Field("auto", pattern="^(auto|cpu|cuda)$", description="Where to compute.")
+    rendering: Rendering = Field(default_factory=Rendering, description="How rewards are rendered.")
+
+    @model_validator(mode="after")
+    def _sizes_fit(self) -> "Config":
+        if self.batch_size % self.forward_batch:
+            raise ValueError("batch_size must be a multiple of forward_batch")
+        if self.samples_per_epoch % (self.batch_size * self.accumulation):
+            raise ValueError("samples_per_epoch must be a multiple of batch_size * accumulation")
+        if self.samples_per_epoch % self.samples_per_prompt:
+            raise ValueError("samples_per_epoch must be a multiple of samples_per_prompt")
+        if self.statistics_min_count > self.statistics_buffer:
+            raise ValueError("statistics_min_count must not exceed statistics_buffer")
+        return self
+
+    @property
+    def optimizer_steps_per_epoch(self) -> int:
+        """Samples / (minibatch * accumulation), once for each inner epoch."""
+        return self.samples_per_epoch // (self.batch_size * self.accumulation) * self.inner_epochs

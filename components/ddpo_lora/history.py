@@ -1,0 +1,38 @@
+"""The course of a DDPO run: one row an epoch, and its picture (paper, figure 7a)."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+#: Keys: epoch, train_reward, train_reward_std, gold_reward, approx_kl, clip_fraction,
+#: gradient_norm, seconds (by phase); heldout_reward and heldout_gold_reward where measured.
+Row = dict[str, Any]
+
+CURVES = {
+    "train_reward": "training prompts",
+    "heldout_reward": "held-out prompts",
+    "heldout_gold_reward": "held-out prompts, gold scorer",
+}
+
+
+def curve(history: Sequence[Row], key: str) -> list[tuple[int, float]]:
+    """(epoch, value) of the rows in which `key` was measured."""
+    return [(int(row["epoch"]), float(row[key])) for row in history if key in row]
+
+
+def figure(history: Sequence[Row]) -> "Figure":
+    """Mean rewards by epoch, on training and held-out prompts."""
+    from matplotlib.figure import Figure
+
+    picture = Figure(figsize=(7, 4), layout="constrained")
+    axes = picture.subplots()
+    for key, label in CURVES.items():
+        points = curve(history, key)
+        if points:
+            axes.plot(*zip(*points, strict=True), marker="o", markersize=3, label=label)
+    axes.set_xlabel("epoch")
+    axes.set_ylabel("mean score")
+    axes.legend()
+    return picture

@@ -1,0 +1,91 @@
+"""Rollouts: materials sampled by the current policy, with every state and log-probability kept.
+
+A batch of rollouts stays together: the update passes exactly the tensors through the UNet that
+sampling did, in the same shape and precision. Only then is the importance ratio exactly 1 before
+the first update; a clip range of 1e-4 leaves no room for rounding.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from components.core.diffusion.denoiser import PromptEmbeds, guided_velocity
+from components.core.diffusion.model import TextToImage
+from components.core.diffusion.sampler import Trajectory, sample_trajectory
+from components.core.diffusion.step import Step, ddpm_step
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """One forward batch of B trajectories; `trajectory` holds float32 states (B, S+1, C, H, W)."""
+
+    prompts: tuple[str, ...]
+    embeds: PromptEmbeds
+    trajectory: Trajectory
+
+    def grids(self, model: TextToImage) -> npt.NDArray[np.float32]:
+        """The materials at the trajectories' ends, decoded: (B, 2H, 2W, 3) in [0, 1]."""
+        return decode_grids(model, self.trajectory.latents_bschw[:, -1])
+
+
+def decode_grids(model: TextToImage, latents_bchw: Tensor) -> npt.NDArray[np.float32]:
+    """Latents to grids (B, 2H, 2W, 3) in [0, 1]."""
+    with torch.no_grad():
+        images = model.decode(latents_bchw).clamp(0.0, 1.0)
+    return images.float().cpu().numpy()
+
+
+def draw_prompts(
+    prompts: Sequence[str], count: int, per_prompt: int, rng: np.random.Generator
+) -> list[str]:
+    """`count` prompts, `per_prompt` of each drawn one in a row.
+
+    Drawn without replacement until the list is exhausted, so that an epoch sees as many different
+    prompts as it can.
+    """
+    groups = count // per_prompt
+    rounds = -(-groups // len(prompts))
+    order = np.concatenate([rng.permutation(len(prompts)) for _ in range(rounds)])[:groups]
+    return [prompts[index] for index in order for _ in range(per_prompt)]
+
+
+def roll_out(
+    model: TextToImage,
+    embeds: PromptEmbeds,
+    prompts: Sequence[str],
+    seeds: Sequence[int],
+    *,
+    steps: int,
+    guidance: float,
+) -> Rollout:
+    """Sample one forward batch; `embeds` are those of `prompts`, one seed each."""
+    with torch.no_grad():
+        trajectory = sample_trajectory(model, embeds, seeds, steps=steps, guidance=guidance)
+    return Rollout(tuple(prompts), embeds, trajectory)
+
+
+def trainable_steps(model: TextToImage, steps: int) -> list[int]:
+    """Indices of the transitions in which the policy chooses.
+
+    The last one, to the clean image, has no noise and so no log-probability.
+    """
+    return [i for i, (_, t_prev) in enumerate(model.schedule.transitions(steps)) if t_prev >= 0]
+
+
+def evaluate_transition(
+    model: TextToImage, rollout: Rollout, index: int, *, guidance: float
+) -> Step:
+    """Judge transition `index` of a rollout by the policy as it is now (with gradient)."""
+    states = rollout.trajectory.latents_bschw
+    t, t_prev = model.schedule.transitions(states.shape[1] - 1)[index]
+    x_t = states[:, index].contiguous()
+    velocity = guided_velocity(
+        model.unet, x_t, t, rollout.embeds, model.image_size, guidance=guidance
+    )
+    return ddpm_step(
+        model.schedule, velocity, t, t_prev, x_t, x_prev=states[:, index + 1].contiguous()
+    )

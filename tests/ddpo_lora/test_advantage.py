@@ -1,0 +1,47 @@
+"""Advantages: float, relative to the prompt, batch statistics while little is known."""
+
+import numpy as np
+import pytest
+
+from components.ddpo_lora.advantage import PromptStatistics
+
+
+def test_integer_rewards_give_fractional_advantages() -> None:
+    advantages = PromptStatistics(buffer=8, min_count=8).advantages(["a"] * 3, np.array([0, 1, 5]))
+    assert advantages.dtype == np.float64
+    assert advantages == pytest.approx(np.array([-2.0, -1.0, 3.0]) / np.std([0, 1, 5]), rel=1e-4)
+
+
+def test_a_prompt_is_compared_with_itself_once_it_is_known() -> None:
+    statistics = PromptStatistics(buffer=4, min_count=2)
+    advantages = statistics.advantages(["easy", "easy", "hard", "hard"], [10.0, 12.0, 0.0, 2.0])
+    assert advantages == pytest.approx([-1.0, 1.0, -1.0, 1.0], rel=1e-4)
+
+
+def test_a_new_prompt_is_compared_with_its_batch() -> None:
+    statistics = PromptStatistics(buffer=4, min_count=3)
+    advantages = statistics.advantages(["a", "b"], [1.0, 3.0])
+    assert advantages == pytest.approx([-1.0, 1.0], rel=1e-4)
+
+
+def test_old_rewards_count_until_the_buffer_is_full() -> None:
+    statistics = PromptStatistics(buffer=2, min_count=2)
+    statistics.advantages(["a", "a"], [100.0, 100.0])
+    assert statistics.advantages(["a", "a"], [1.0, 3.0]) == pytest.approx([-1.0, 1.0], rel=1e-4)
+    assert statistics.count("a") == 2
+
+
+def test_equal_rewards_have_no_advantage() -> None:
+    assert not PromptStatistics(4, 1).advantages(["a", "a"], [0.3, 0.3]).any()
+
+
+def test_state_survives_and_restores() -> None:
+    first, second = PromptStatistics(4, 2), PromptStatistics(4, 2)
+    first.advantages(["a", "b", "a"], [1.0, 2.0, 5.0])
+    second.restore(first.state())
+    assert (first.advantages(["a"], [2.0]) == second.advantages(["a"], [2.0])).all()
+
+
+def test_a_reward_that_is_not_finite_is_refused() -> None:
+    with pytest.raises(ValueError, match="finite"):
+        PromptStatistics(4, 2).advantages(["a"], [float("nan")])

@@ -1,0 +1,85 @@
+"""SIGKILL in the middle of an epoch, then a restart: the same weights to the last bit."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from components.core.platform.tracking import NullTracker
+from components.ddpo_lora.stage import write
+from tests.ddpo_lora.micro import HELDOUT, PROMPTS, micro_config, micro_model, redness
+
+KILLED_AT = 3  # the third scoring after the first held-out measurement is in epoch 2
+
+
+def train(folder: Path, *, suicidal: bool = False) -> list[dict[str, Any]]:
+    torch.set_num_threads(1)
+    calls = 0
+
+    def reward(*arguments: Any) -> Mapping[str, Any]:
+        nonlocal calls
+        calls += 1
+        if suicidal and calls > KILLED_AT:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return redness(*arguments)
+
+    return write(
+        micro_config(steps=3, epochs=4, heldout_every=4),
+        micro_model(),
+        reward,
+        PROMPTS,
+        HELDOUT,
+        output=folder / "lora",
+        work=folder / "work",
+        tracker=NullTracker(),
+    )
+
+
+def adapter(folder: Path) -> dict[str, bytes]:
+    files = sorted((folder / "lora" / "adapter").rglob("*.safetensors"))
+    assert files
+    return {file.name: file.read_bytes() for file in files}
+
+
+def test_a_killed_run_ends_as_an_undisturbed_one(tmp_path: Path) -> None:
+    undisturbed = train(tmp_path / "undisturbed")
+    killed = tmp_path / "killed"
+    died = subprocess.run(
+        [sys.executable, "-m", "tests.ddpo_lora.test_resume", str(killed)],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert died.returncode == -signal.SIGKILL, died.stderr
+    assert not (killed / "lora").exists()
+    (checkpoint,) = (killed / "work").glob("checkpoint-*")
+    progress = json.loads((checkpoint / "progress.json").read_text())
+    assert progress["epoch"] == 2
+    resumed = train(killed)
+    assert adapter(killed) == adapter(tmp_path / "undisturbed")
+    for row in (*undisturbed, *resumed):
+        del row["seconds"]
+    assert resumed == undisturbed
+
+
+def test_a_half_written_checkpoint_is_ignored_and_whole_ones_do_not_pile_up(
+    tmp_path: Path,
+) -> None:
+    """With nothing left to train, the newest whole checkpoint is what is written out."""
+    train(tmp_path)
+    finished = adapter(tmp_path)
+    assert [p.name for p in (tmp_path / "work").iterdir()] == ["checkpoint-00004"]
+    (tmp_path / "work" / ".checkpoint-00099.partial").mkdir()
+    train(tmp_path)
+    assert adapter(tmp_path) == finished
+
+
+if __name__ == "__main__":
+    train(Path(sys.argv[1]), suicidal=True)

@@ -1,0 +1,153 @@
+"""The training loop on a micro model: what it must not get wrong, and that it learns."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from components.core.diffusion.lora import add_lora, lora_disabled
+from components.core.diffusion.model import TextToImage
+from components.core.platform.tracking import NullTracker
+from components.ddpo_lora.config import Config
+from components.ddpo_lora.rollout import draw_prompts, evaluate_transition, trainable_steps
+from components.ddpo_lora.trainer import Trainer
+from tests.ddpo_lora.micro import HELDOUT, PROMPTS, micro_config, micro_model, redness
+
+
+def trainer(config: Config, work: Path, model: TextToImage | None = None) -> Trainer:
+    model = model or micro_model()
+    add_lora(model.unet, config.rank)
+    return Trainer(model, redness, PROMPTS, HELDOUT, config, work, NullTracker())
+
+
+@pytest.mark.parametrize("guidance", [1.0, 5.0])
+def test_the_importance_ratio_is_exactly_one_before_the_first_update(
+    tmp_path: Path, guidance: float
+) -> None:
+    config = micro_config(guidance=guidance)
+    model = micro_model()
+    subject = trainer(config, tmp_path, model)
+    for rollout in subject.roll_out(np.random.default_rng(0)):
+        assert rollout.trajectory.latents_bschw.dtype == torch.float32
+        for index in trainable_steps(model, config.steps):
+            step = evaluate_transition(model, rollout, index, guidance=guidance)
+            assert step.log_prob.requires_grad
+            old = rollout.trajectory.log_probs_bs[:, index]
+            assert torch.equal(step.log_prob.detach(), old)
+
+
+def test_every_log_prob_is_finite_and_the_noiseless_last_step_is_not_trained(
+    tmp_path: Path,
+) -> None:
+    config, model = micro_config(steps=30, guidance=5.0), micro_model()
+    rollout = trainer(config, tmp_path, model).roll_out(np.random.default_rng(0))[0]
+    assert torch.isfinite(rollout.trajectory.log_probs_bs).all()
+    assert trainable_steps(model, 30) == list(range(29))
+
+
+def test_an_epoch_takes_the_announced_number_of_optimizer_steps(tmp_path: Path) -> None:
+    config = micro_config(
+        epochs=2,
+        steps=2,
+        samples_per_epoch=8,
+        batch_size=2,
+        forward_batch=1,
+        accumulation=2,
+        inner_epochs=2,
+    )
+    assert config.optimizer_steps_per_epoch == 8 // (2 * 2) * 2
+    subject = trainer(config, tmp_path)
+    subject.run()
+    assert subject.optimizer_steps == 2 * config.optimizer_steps_per_epoch
+
+
+def test_only_the_adapter_learns(tmp_path: Path) -> None:
+    model = micro_model()
+    subject = trainer(micro_config(epochs=1, heldout_samples=0), tmp_path, model)
+    before = {name: value.clone() for name, value in model.unet.state_dict().items()}
+    subject.run()
+    after = model.unet.state_dict()
+    changed = {name for name in after if not torch.equal(before[name], after[name])}
+    assert changed
+    assert all("lora" in name for name in changed)
+
+
+def test_accumulating_forward_batches_gives_the_gradient_of_the_whole(tmp_path: Path) -> None:
+    """Two forward batches in one step move the weights as the mean of their gradients does."""
+    config = micro_config(epochs=1, batch_size=8, forward_batch=4, max_gradient_norm=1e9)
+    model = micro_model()
+    subject = trainer(config, tmp_path, model)
+    rollouts = subject.roll_out(np.random.default_rng(0))
+    rewards = np.arange(8.0)
+    advantages = (rewards - rewards.mean()) / (rewards.std() + 1e-6)
+    parameters = [p for p in model.unet.parameters() if p.requires_grad]
+    total = torch.zeros(())
+    for number, rollout in enumerate(rollouts):
+        weights = torch.from_numpy(advantages[number * 4 : number * 4 + 4])
+        for index in trainable_steps(model, config.steps):
+            step = evaluate_transition(model, rollout, index, guidance=1.0)
+            total = total - (step.log_prob * weights).mean() / (2 * 3)
+    expected = torch.autograd.grad(total, parameters)
+    subject._statistics._min_count = 99  # compare with the batch, as computed above
+    subject.update(rollouts, rewards, np.random.default_rng(0))
+    for parameter, gradient in zip(parameters, expected, strict=True):
+        assert parameter.grad is not None
+        torch.testing.assert_close(parameter.grad, gradient.float(), rtol=1e-3, atol=1e-7)
+
+
+def test_a_share_of_the_timesteps_costs_a_share_of_the_forward_passes(tmp_path: Path) -> None:
+    model = micro_model()
+    subject = trainer(micro_config(steps=11, train_timestep_fraction=0.3), tmp_path, model)
+    drawn = [subject._draw_transitions(np.random.default_rng(seed)) for seed in range(20)]
+    assert {len(set(indices)) for indices in drawn} == {3}
+    assert {index for indices in drawn for index in indices} == set(range(10))
+
+
+def test_history_says_what_was_measured_and_when(tmp_path: Path) -> None:
+    history = trainer(micro_config(steps=2, epochs=3, heldout_every=2), tmp_path).run()
+    assert [row["epoch"] for row in history] == [0, 1, 2, 3]
+    assert [("heldout_reward" in row) for row in history] == [True, False, True, True]
+    assert [("train_reward" in row) for row in history] == [True, True, True, False]
+    assert set(history[0]["seconds"]) == {"heldout", "sampling", "decoding", "scoring", "update"}
+    assert history[0]["approx_kl"] < 1e-4
+
+
+def test_heldout_measurement_is_repeatable(tmp_path: Path) -> None:
+    """A policy that cannot move measures the same every time, whatever training drew since."""
+    history = trainer(micro_config(epochs=2, learning_rate=1e-30, heldout_every=1), tmp_path).run()
+    assert len({row["heldout_reward"] for row in history}) == 1
+
+
+def test_a_toy_reward_rises(tmp_path: Path) -> None:
+    config = micro_config(
+        epochs=10, samples_per_epoch=128, batch_size=64, forward_batch=64, steps=3,
+        learning_rate=1e-2, clip_range=0.1, statistics_min_count=16,
+        heldout_every=8, heldout_samples=64,
+    )  # fmt: skip
+    history = trainer(config, tmp_path).run()
+    spread = history[0]["train_reward_std"]
+    assert history[-1]["heldout_reward"] - history[0]["heldout_reward"] > 0.25 * spread
+    trained = [row["train_reward"] for row in history[:-1]]
+    assert np.mean(trained[-3:]) - np.mean(trained[:3]) > 0.1 * spread
+
+
+def test_the_kl_penalty_keeps_the_policy_near_its_origin(tmp_path: Path) -> None:
+    moved = []
+    for name, coefficient in (("free", 0.0), ("held", 1e4)):
+        model = micro_model()
+        config = micro_config(epochs=3, steps=3, heldout_samples=0, kl_coefficient=coefficient)
+        subject = trainer(config, tmp_path / name, model)
+        subject.run()
+        rollout = subject.roll_out(np.random.default_rng(0))[0]
+        mean = evaluate_transition(model, rollout, 1, guidance=1.0).mean
+        with lora_disabled(model.unet):
+            origin = evaluate_transition(model, rollout, 1, guidance=1.0).mean
+        moved.append((mean - origin).abs().mean().item())
+    assert 0.0 < moved[1] < 0.7 * moved[0]
+
+
+def test_prompts_are_drawn_evenly_and_in_groups() -> None:
+    drawn = draw_prompts(["a", "b", "c"], 12, 2, np.random.default_rng(0))
+    assert sorted(drawn) == sorted(["a", "b", "c"] * 4)
+    assert all(drawn[i] == drawn[i + 1] for i in range(0, 12, 2))
