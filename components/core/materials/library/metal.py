@@ -157,7 +157,7 @@ def _relief(kind: str, rng: np.random.Generator, size: int) -> FloatArray:
         odd = (np.floor(x) + np.floor(y)) % 2
         a, b = x % 1 - 0.5, y % 1 - 0.5
         along, across = np.where(odd, a + b, a - b) * 0.7071, np.where(odd, a - b, a + b) * 0.7071
-        bar = 1.0 - np.sqrt((along / 0.46) ** 2 + (across / 0.15) ** 2)
+        bar = 1.0 - np.hypot(along / 0.46, across / 0.15).astype(np.float32)
         return (0.30 + 0.4 * smoothstep(0.0, 0.35, bar)).astype(np.float32)
     if kind == "corrugated":
         number = int(rng.integers(4, 8))

@@ -20,7 +20,14 @@ from components.core.materials.library.motifs import (
 )
 from components.core.materials.library.weather import weather
 from components.core.materials.material import FloatArray, Material
-from components.core.materials.noise import coordinates, mix, normalise, scatter, smoothstep, spectral
+from components.core.materials.noise import (
+    coordinates,
+    mix,
+    normalise,
+    scatter,
+    smoothstep,
+    spectral,
+)
 
 COLOURS: dict[str, Colour] = {
     "white": (0.88, 0.88, 0.86),
@@ -220,7 +227,7 @@ def _torn(
         tone = blend(tones[k], tones[k] * 0.35 + 0.60, rim)
         albedo = blend(albedo, tone, sheet)
         top = 0.35 + k * 0.07 + 0.08 * (ragged - 0.5)
-        height = mix(height, top, sheet)
+        height = mix(height, top.astype(np.float32), sheet)
     return shaded(albedo, pulp, 0.06), height + 0.02 * (pulp - 0.5)
 
 
