@@ -51,15 +51,15 @@ def _materials(artifacts: Artifacts, uri: str) -> str:
 
 def _photographs(artifacts: Artifacts, uri: str) -> str:
     folder = artifacts["photo_retrieval"]
-    rows = read_lines(folder / "index.jsonl")
-    per_category = Counter(str(row.get("category", "")) for row in rows)
-    kept = f"{len(rows)} kept by the search in {len(per_category)} categories"
+    counts = read_json(folder / "counts.json")
+    searched, kept = counts.get("searched", 0), counts.get("kept", 0)
     if not uri:
-        return f"embedded stand-in, rendered by this project (no photograph was given): {kept}"
-    different = len({row.get("source") for row in rows})
-    aside = len(read_lines(folder / "rejected.jsonl"))
+        origin = "embedded stand-in, rendered by this project, no photographs: "
+        distractors = f", {counts.get('distractors_kept', 0)} of them distractors"
+        return f"{origin}{searched} images searched, {kept} kept{distractors}"
+    aside = counts.get("set_aside", 0)
     note = f", {aside} files set aside" if aside else ""
-    return f"{different} photographs from {uri}: {kept}{note}"
+    return f"{searched} photographs from {uri}: {kept} kept by the search{note}"
 
 
 def _environments(details: Mapping[str, Any], uri: str) -> str:

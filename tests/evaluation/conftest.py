@@ -41,8 +41,10 @@ def write_artifacts(
     for folder in folders.values():
         folder.mkdir(parents=True)
     _json(folders["synthetic_data"] / "counts.json", {"library": 640, "materials": 2})
-    photos = [{"source": f"p/{i}.jpg", "category": "brick", "score": 0.3} for i in range(5)]
-    write_lines(folders["photo_retrieval"] / "index.jsonl", photos)
+    _json(
+        folders["photo_retrieval"] / "counts.json",
+        {"searched": 5, "set_aside": 1, "kept": 4, "embedded": 0, "distractors_kept": 0},
+    )
     rejected = [{"source": "p/broken.jpg", "reason": "the image is truncated"}]
     write_lines(folders["photo_retrieval"] / "rejected.jsonl", rejected)
     write_lines(

@@ -3,8 +3,8 @@
 Circular padding would wrap the grid, not its maps: the left border of the albedo would continue
 the right border of the height. Instead each quadrant is rolled on itself, by another random offset
 at every denoising step, so every place of a map is an inner place most of the time and its two
-borders are denoised as neighbours. The decoder sees the clean latents twice, once rolled by half a
-map, and each map takes its borders from the decoding in which they lay in the middle.
+borders are denoised as neighbours. The decoder sees the clean latents four times, rolled by half
+a map along no axis, one or both, and each place is taken from where it was far from the borders.
 """
 
 from __future__ import annotations
@@ -54,19 +54,24 @@ def tiling(model: TextToImage) -> TextToImage:
 def decode_tileable(model: TextToImage, latents_bchw: Tensor) -> Tensor:
     """`model.decode` of a grid of tileable maps: images (B, 2H, 2W, 3) without seams."""
     half_high, half_wide = latents_bchw.shape[-2] // 4, latents_bchw.shape[-1] // 4
-    plain = model.decode(latents_bchw).movedim(-1, 1)
-    rolled = model.decode(roll_quadrants(latents_bchw, half_high, half_wide)).movedim(-1, 1)
-    high, wide = plain.shape[-2] // 4, plain.shape[-1] // 4
-    inner = _inner(plain)
-    return (plain * inner + roll_quadrants(rolled, -high, -wide) * (1 - inner)).movedim(1, -1)
+    total: Tensor | None = None
+    for down in (0, 1):
+        for right in (0, 1):
+            moved = roll_quadrants(latents_bchw, down * half_high, right * half_wide)
+            image = model.decode(moved).movedim(-1, 1)
+            high, wide = image.shape[-2] // 4, image.shape[-1] // 4
+            image = roll_quadrants(image, -down * high, -right * wide)
+            rows, columns = _inner(image.shape[-2]), _inner(image.shape[-1])
+            weight = (1 - rows if down else rows)[:, None] * (1 - columns if right else columns)
+            part = image * weight.to(image.device)
+            total = part if total is None else total + part
+    assert total is not None
+    return total.movedim(1, -1)
 
 
-def _inner(image: Tensor) -> Tensor:
-    """Weights (2H, 2W): 1 in the middle of each quadrant, 0 at its borders, smooth between."""
-    weights = []
-    for size in image.shape[-2:]:
-        place = torch.arange(size, device=image.device) % (size // 2)
-        position = (place + 0.5) / (size // 2)
-        ramp = (torch.minimum(position, 1 - position) * 8 - 1).clamp(0, 1)
-        weights.append(ramp * ramp * (3 - 2 * ramp))
-    return torch.minimum(weights[0][:, None], weights[1][None, :])
+def _inner(size: int) -> Tensor:
+    """Weights (size,) along two quadrants: 1 in the middle of each, 0 at its ends, smooth."""
+    half = size // 2
+    position = (torch.arange(size) % half + 0.5) / half
+    ramp = (torch.minimum(position, 1 - position) * 8 - 1).clamp(0, 1)
+    return ramp * ramp * (3 - 2 * ramp)

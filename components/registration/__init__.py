@@ -1,0 +1,1 @@
+"""Stage: the trained generator in MLflow's model registry."""

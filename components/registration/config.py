@@ -1,0 +1,15 @@
+"""What can be set about the registration."""
+
+from pydantic import BaseModel, Field
+
+
+class Config(BaseModel, frozen=True, extra="forbid"):
+    """Settings of the stage `registration`."""
+
+    seed: int = Field(0, ge=0, description="Unused; every stage has one.")
+    name: str = Field(
+        "realmat", pattern=r"^[A-Za-z0-9_.-]{1,64}$", description="Name in the model registry."
+    )
+    keep_diversity: float = Field(
+        0.9, ge=0, le=1, description="Share of the diversity that must be left for promotion."
+    )

@@ -1,0 +1,52 @@
+"""A micro run, evaluated well, and an MLflow store of its own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import pytest
+
+from components.core.platform.artifacts import new_artifact
+from components.core.platform.tracking import quiet_mlflow
+from tests.evaluation.micro import NoConfig, write_run
+
+GOOD: dict[str, Any] = {
+    "before_after": {"difference": 0.05, "ci95": [0.01, 0.09]},
+    "gold": {"difference": 0.0, "ci95": [-0.03, 0.02]},
+    "diversity": {"before": 0.5, "after": 0.47},
+}
+
+
+@pytest.fixture(scope="session")
+def run_folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The inputs of the stage `registration`: model, lora, reward, evaluation."""
+    root = tmp_path_factory.mktemp("run") / "artifacts"
+    folders = write_run(root)
+    write_evaluation(root / "evaluation", GOOD)
+    inputs = {name: folders[name] for name in ("model", "lora", "reward")}
+    return {**inputs, "evaluation": root / "evaluation"}
+
+
+def write_evaluation(path: Path, values: dict[str, Any]) -> None:
+    """Write an "evaluation" artifact with these results."""
+    with new_artifact(path, "evaluation", "test", NoConfig()) as folder:
+        (folder / "evaluation.json").write_text(json.dumps(values))
+        details = {"sampling": {"steps": 2, "guidance": 1.5}}
+        (folder / "details.json").write_text(json.dumps(details))
+
+
+@pytest.fixture(scope="session")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """An empty tracking store and registry in SQLite; the previous one is restored."""
+    quiet_mlflow()
+    root = tmp_path_factory.mktemp("mlflow")
+    previous = mlflow.get_tracking_uri()
+    mlflow.set_tracking_uri(f"sqlite:///{root}/mlflow.db")
+    mlflow.create_experiment("test", artifact_location=(root / "files").as_uri())
+    mlflow.set_experiment("test")
+    yield mlflow.get_tracking_uri()
+    mlflow.set_tracking_uri(previous)

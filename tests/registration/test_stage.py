@@ -1,0 +1,92 @@
+"""Registering in a real MLflow store: one version per content, the alias by the gate."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from components.core.errors import UserError
+from components.core.generator import MaterialGenerator, load_scorer, locate
+from components.core.platform.tracking import NullTracker
+from components.registration.config import Config
+from components.registration.stage import run
+from tests.registration.conftest import GOOD, write_evaluation
+
+pytestmark = pytest.mark.usefixtures("store")
+
+
+def register(folders: dict[str, Path], tmp_path: Path, name: str, **changes: Path) -> Any:
+    with mlflow.start_run():
+        run(
+            Config(name=name),
+            **{**folders, **changes},
+            output=tmp_path / "registration",
+            work=tmp_path / "work",
+            tracker=NullTracker(),
+        )
+    return json.loads((tmp_path / "registration" / "registration.json").read_text())
+
+
+def test_the_registered_model_generates_what_the_folder_generates(
+    run_folders: dict[str, Path], tmp_path: Path
+) -> None:
+    result = register(run_folders, tmp_path, "one")
+    assert (result["version"], result["alias"]) == ("1", "champion")
+    uri = "models:/one@champion"
+    registered = MaterialGenerator.load(uri, device="cpu")
+    assert str(registered.version) == "one version 1 (champion)"
+    assert registered.settings["steps"] == 2  # as it was evaluated
+    (material,) = registered.generate(["grey stone"], [7])
+    assert material.metadata["version"] == "1"
+    (local,) = MaterialGenerator.load(str(tmp_path / "work" / "generator"), "cpu").generate(
+        ["grey stone"], [7]
+    )
+    np.testing.assert_array_equal(material.albedo, local.albedo)
+
+    answer = mlflow.pyfunc.load_model(uri).predict(pd.DataFrame({"prompt": ["grey stone"] * 2}))
+    assert list(answer["seed"]) == [0, 1]
+    seven = pd.DataFrame({"prompt": ["grey stone"], "seed": [7]})
+    answer = mlflow.pyfunc.load_model(uri).predict(seven)
+    pixels = np.asarray(Image.open(io.BytesIO(answer["albedo"][0])))
+    np.testing.assert_array_equal(pixels, np.round(material.albedo * 255))
+    assert Image.open(io.BytesIO(answer["height"][0])).mode == "I;16"
+
+    images = np.zeros((2, 16, 16, 3), np.uint8)
+    features, scorer = load_scorer(uri)
+    np.testing.assert_allclose(registered.realism(images), scorer(features.images(images)))
+
+
+def test_the_same_content_keeps_its_version_and_other_content_gets_another(
+    run_folders: dict[str, Path], tmp_path: Path
+) -> None:
+    first = register(run_folders, tmp_path, "two")
+    again = register(run_folders, tmp_path, "two")
+    assert first == again
+    poor = {**GOOD, "diversity": {"before": 0.5, "after": 0.1}}
+    write_evaluation(tmp_path / "poor", poor)
+    # The same weights, judged worse: still the same version, and the gate does not demote.
+    worse = register(run_folders, tmp_path, "two", evaluation=tmp_path / "poor")
+    assert (worse["version"], worse["alias"]) == ("1", "champion")
+    assert [rule["passed"] for rule in worse["gate"]] == [True, True, False]
+    other = register({**run_folders}, tmp_path, "three", evaluation=tmp_path / "poor")
+    assert (other["version"], other["alias"]) == ("1", "candidate")
+    assert locate("models:/three@candidate")[1].version == "1"
+    with pytest.raises(UserError, match="models:/three@champion is not in the model registry"):
+        locate("models:/three@champion")
+
+
+def test_no_pickle_is_registered(run_folders: dict[str, Path], tmp_path: Path) -> None:
+    register(run_folders, tmp_path, "four")
+    folder, _ = locate("models:/four/1")
+    root = folder.parents[1]
+    names = [path.name for path in root.rglob("*") if path.is_file()]
+    assert "MLmodel" in names
+    assert not [n for n in names if n.endswith((".pkl", ".pt", ".pth", ".bin", ".ckpt"))]
