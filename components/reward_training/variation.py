@@ -1,0 +1,39 @@
+"""The total variation of a score over a graph of similar images (paper, equation 5, L_tv).
+
+The paper adds a total variation term "for CLIP features ... encouraging similar scores for similar
+inputs". Johnson et al., whom it cites, penalise squared differences of neighbouring pixels, that is
+total variation with exponent 2. Here the place of the pixel grid is taken by the graph that joins
+every image with its k nearest images in CLIP space:
+
+    L_tv = mean over edges (i, j) of (r(x_i) - r(x_j))^2
+
+For a linear r with weights w this is w^T S w, with S the mean outer product of the differences of
+neighbouring features: the term takes weight away from the directions in which look-alikes differ,
+and leaves it to those that tell realistic from unrealistic.
+"""
+
+from __future__ import annotations
+
+import faiss
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from components.core.realism.linear import Score
+
+
+def nearest(features: NDArray[np.float32], neighbours: int) -> NDArray[np.int64]:
+    """(N, k) rows of the k most similar other images, by cosine of unit features (N, D)."""
+    k = min(neighbours, len(features) - 1)
+    index = faiss.IndexFlatIP(features.shape[1])
+    index.add(np.ascontiguousarray(features))
+    _, found = index.search(np.ascontiguousarray(features), k + 1)
+    # An image is usually its own first neighbour, but not where it has exact twins.
+    return np.stack([row[row != i][:k] for i, row in enumerate(found)]).astype(np.int64)
+
+
+def total_variation(score: Score, x_bd: torch.Tensor, neighbours_bkd: torch.Tensor) -> torch.Tensor:
+    """L_tv over the edges from a batch of features to their neighbours."""
+    batch, k, width = neighbours_bkd.shape
+    others = score(neighbours_bkd.reshape(batch * k, width)).reshape(batch, k)
+    return (score(x_bd)[:, None] - others).square().mean()
