@@ -35,6 +35,8 @@ _DIRECTIONS = np.stack(
 )
 """(h, w, 3) unit vectors of the pixels, z up."""
 
+_X, _Y, _Z = (np.ascontiguousarray(_DIRECTIONS[..., axis], np.float32) for axis in range(3))
+
 _SUN_RADIUS = np.deg2rad(0.2679)
 _SUN_BLUR = np.deg2rad(1.5)
 
@@ -191,11 +193,14 @@ def _on_ground(sky: Array, rng: np.random.Generator) -> Array:
 def _noise(rng: np.random.Generator, frequency: float) -> Array:
     """(h, w) smooth noise over the sphere, mean 0 and deviation near 0.5: sums of plane waves."""
     waves = rng.normal(size=(28, 3))
-    scale = frequency * 2.0 ** rng.uniform(0.0, 2.0, size=(28, 1))
-    phase = rng.uniform(0.0, 2 * np.pi, size=28)
-    heights = (frequency / scale[:, 0]) ** 0.8
-    total = np.cos(_DIRECTIONS @ (waves * scale).T + phase) @ heights
-    return np.asarray(total / np.sqrt(2 * (heights**2).sum()))
+    scales = frequency * 2.0 ** rng.uniform(0.0, 2.0, size=28)
+    heights = (frequency / scales) ** 0.8
+    total = np.zeros((HEIGHT, WIDTH), np.float32)
+    for wave, scale, height in zip(waves, scales, heights, strict=True):
+        x, y, z = (wave * scale).astype(np.float32)
+        phase = np.float32(rng.uniform(0.0, 2 * np.pi))
+        total += np.float32(height) * np.cos(x * _X + y * _Y + z * _Z + phase)
+    return (total / np.sqrt(2 * (heights**2).sum())).astype(np.float64)
 
 
 def _box(azimuth: float, elevation: float, width: float, height: float, soft: float) -> Array:

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.core.errors import UserError
+from components.core.platform.storage import local_path
 
 FloatArray = NDArray[np.float32]
 
@@ -88,20 +89,21 @@ def load_environment(path: Path | str) -> Environment:
     return normalised(Environment(file.stem, resampled(radiance)))
 
 
-def load_environments(folder: Path | str) -> list[Environment]:
-    """All .hdr and .exr files of a folder, by name; "" stands for the embedded environments."""
-    if not str(folder):
+def load_environments(uri: str | Path) -> list[Environment]:
+    """All .hdr and .exr files of a folder, by name; "" stands for the embedded environments.
+
+    uri: a folder, or one file, here or in a storage that `local_path` knows.
+    """
+    if not str(uri):
         from components.core.rendering.embedded import embedded_environments
 
         return embedded_environments()
-    root = Path(folder)
+    root = local_path(str(uri))
     if root.is_file():
         return [load_environment(root)]
-    if not root.is_dir():
-        raise UserError(f"{root}: there is no such folder of environments")
     files = sorted(file for file in root.rglob("*") if file.suffix.lower() in SUFFIXES)
     if not files:
-        raise UserError(f"{root}: no environment found; expected .hdr or .exr files in it")
+        raise UserError(f"{uri}: no environment found; expected .hdr or .exr files in it")
     return [load_environment(file) for file in files]
 
 

@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 
 from components.core.materials.material import Material
 from components.core.rendering.color import srgb_to_linear, to_srgb_uint8
-from components.core.rendering.environments import HEIGHT, WIDTH, Environment
+from components.core.rendering.environments import Environment
 from components.core.rendering.mesh import Wrap, heights, lattice
-from components.core.rendering.variant import mitsuba
+from components.core.rendering.variant import LLVM, mitsuba
 
 FloatArray = NDArray[np.float32]
 
@@ -31,6 +31,9 @@ MARGIN = 0.08
 """How far the mesh goes on beyond each border, in sides of the tile."""
 FIELD_OF_VIEW = 25.0
 """Degrees. A camera at 2.3 sides: reflections vary over the tile as they do in photographs."""
+
+Shapes = tuple[tuple[int, int], tuple[int, ...]]
+"""Of a material's maps and of the environment's radiance (empty for a point light)."""
 
 _one_at_a_time = threading.Lock()
 
@@ -73,8 +76,9 @@ class Renderer:
         rotation: radians by which the light turns anticlockwise, seen from above.
         """
         with _one_at_a_time:
-            if self._sky is None:
-                self._sky = _Scene(self, _environment_emitter())
+            shapes = (material.size, environment.radiance.shape)
+            if self._sky is None or not self._sky.takes(shapes):
+                self._sky = _Scene(self, _environment_emitter(environment), shapes)
             self._sky.light_from(environment, rotation)
             return self._sky.render(material, seed)
 
@@ -100,15 +104,15 @@ class Renderer:
         elevation: of the circle, in sides of the tile. Irradiance at the tile's centre is pi.
         """
         with _one_at_a_time:
-            if self._point is None:
-                self._point = _Scene(self, _point_emitter())
+            shapes = (material.size, ())
+            if self._point is None or not self._point.takes(shapes):
+                self._point = _Scene(self, _point_emitter(), shapes)
             self._point.light_at(angle, radius, elevation)
             return self._point.render(material, seed)
 
 
-def _environment_emitter() -> dict[str, Any]:
-    mi = mitsuba()
-    return {"type": "envmap", "bitmap": mi.Bitmap(np.ones((HEIGHT, WIDTH, 3), np.float32))}
+def _environment_emitter(environment: Environment) -> dict[str, Any]:
+    return {"type": "envmap", "bitmap": mitsuba().Bitmap(np.ones_like(environment.radiance))}
 
 
 def _point_emitter() -> dict[str, Any]:
@@ -118,15 +122,16 @@ def _point_emitter() -> dict[str, Any]:
 class _Scene:
     """A Mitsuba scene with its traversed parameters, and what was pushed into it last."""
 
-    def __init__(self, options: Renderer, emitter: dict[str, Any]) -> None:
+    def __init__(self, options: Renderer, emitter: dict[str, Any], shapes: Shapes) -> None:
         mi = mitsuba()
         self.options = options
+        self.shapes = shapes
         self.scene = mi.load_dict(
             {
                 "type": "scene",
                 "integrator": {"type": "path", "max_depth": options.max_depth},
                 "sensor": _camera(mi, options.size),
-                "tile": _tile(mi, options),
+                "tile": _tile(mi, options, shapes[0]),
                 "light": emitter,
             }
         )
@@ -134,6 +139,10 @@ class _Scene:
         self.environment: Environment | None = None
         points, _ = lattice(options.mesh_resolution, _margin(options))
         self.vertices = np.pad(points, ((0, 0), (0, 1)))
+
+    def takes(self, shapes: Shapes) -> bool:
+        """Whether maps and environment of these shapes can be pushed; scalar code takes no new."""
+        return mitsuba().variant() == LLVM or shapes == self.shapes
 
     def render(self, material: Material, seed: int) -> FloatArray:
         mi = mitsuba()
@@ -207,11 +216,11 @@ def _camera(mi: Any, size: int) -> dict[str, Any]:
     }
 
 
-def _tile(mi: Any, options: Renderer) -> Any:
+def _tile(mi: Any, options: Renderer, size: tuple[int, int]) -> Any:
     """The mesh, flat, with its BSDF; its parameters are set again at every rendering."""
     points, triangles = lattice(options.mesh_resolution, _margin(options))
     properties = mi.Properties()
-    properties["mesh_bsdf"] = mi.load_dict(_bsdf(mi, options))
+    properties["mesh_bsdf"] = mi.load_dict(_bsdf(mi, options, size))
     mesh = mi.Mesh(
         "tile",
         len(points),
@@ -229,10 +238,10 @@ def _tile(mi: Any, options: Renderer) -> Any:
     return mesh
 
 
-def _bsdf(mi: Any, options: Renderer) -> dict[str, Any]:
+def _bsdf(mi: Any, options: Renderer, size: tuple[int, int]) -> dict[str, Any]:
     def texture(channels: int) -> dict[str, Any]:
-        # raw: the values are linear already; 8 x 8 pixels stand in for maps of any size.
-        data = mi.TensorXf(np.full((8, 8, channels), 0.5, np.float32))
+        # raw: the values are linear already.
+        data = mi.TensorXf(np.full((*size, channels), 0.5, np.float32))
         return {"type": "bitmap", "data": data, "raw": True, "wrap_mode": options.wrap}
 
     if options.bsdf == "lambert":

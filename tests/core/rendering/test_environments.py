@@ -1,5 +1,6 @@
 """Environments have irradiance pi, keep their sky above, and bad files are named."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -94,7 +95,7 @@ def test_files_are_read_and_normalised(tmp_path: Path, suffix: str) -> None:
         lambda content: b"not an image",
     ],
 )
-def test_damaged_files_are_named(tmp_path: Path, damage) -> None:  # type: ignore[no-untyped-def]
+def test_damaged_files_are_named(tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
     file = tmp_path / "broken.hdr"
     write_hdr(file, np.random.default_rng(0).random((32, 64, 3)))
     file.write_bytes(damage(file.read_bytes()))

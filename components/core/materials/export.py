@@ -1,0 +1,73 @@
+"""Materials for other programs: a ZIP of maps and a MaterialX document (`gltf.py` has the mesh)."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from pathlib import Path
+from typing import Any
+from xml.sax.saxutils import quoteattr
+
+from components.core.materials.files import encoded_maps, save_material, sidecar, write_whole
+from components.core.materials.material import Material
+from components.core.materials.pixels import encode_normals, png_8
+
+
+def write_zip(material: Material, file: Path, **metadata: Any) -> None:
+    """All maps as PNG (OpenGL and DirectX normals, 16-bit height) and material.json in a ZIP."""
+    content = encoded_maps(material)
+    content["normal_gl.png"] = content.pop("normal.png")
+    content["normal_dx.png"] = png_8(encode_normals(material.normal(), directx=True))
+    content["material.json"] = sidecar(material, **metadata).encode()
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in sorted(content):
+            # A fixed date: the same material gives the same bytes.
+            archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), content[name])
+    write_whole(file, buffer.getvalue())
+
+
+def write_mtlx(
+    material: Material, folder: Path, name: str = "material", displacement: float = 0.06
+) -> None:
+    """The maps as `save_material` writes them, and name.mtlx beside them that refers to them."""
+    save_material(material, folder)
+    write_whole(folder / f"{name}.mtlx", mtlx(name, displacement).encode())
+
+
+def mtlx(name: str = "material", displacement: float = 0.06) -> str:
+    """A MaterialX 1.38 document: standard_surface with tiled maps, displacement by the height."""
+
+    def image(node: str, kind: str, file: str, space: str = "") -> str:
+        described = f' colorspace="{space}"' if space else ""
+        return (
+            f'  <tiledimage name="{node}" type="{kind}">\n'
+            f'    <input name="file" type="filename" value="{file}"{described}/>\n'
+            f"  </tiledimage>\n"
+        )
+
+    return (
+        '<?xml version="1.0"?>\n<materialx version="1.38" colorspace="lin_rec709">\n'
+        + image("albedo", "color3", "albedo.png", "srgb_texture")
+        + image("roughness", "float", "roughness.png")
+        + image("metallic", "float", "metallic.png")
+        + image("height", "float", "height.png")
+        + '  <subtract name="centred" type="float">\n'
+        '    <input name="in1" type="float" nodename="height"/>\n'
+        '    <input name="in2" type="float" value="0.5"/>\n'
+        "  </subtract>\n"
+        '  <displacement name="relief" type="displacementshader">\n'
+        '    <input name="displacement" type="float" nodename="centred"/>\n'
+        f'    <input name="scale" type="float" value="{displacement:g}"/>\n'
+        "  </displacement>\n"
+        '  <standard_surface name="surface" type="surfaceshader">\n'
+        '    <input name="base" type="float" value="1.0"/>\n'
+        '    <input name="base_color" type="color3" nodename="albedo"/>\n'
+        '    <input name="metalness" type="float" nodename="metallic"/>\n'
+        '    <input name="specular_roughness" type="float" nodename="roughness"/>\n'
+        "  </standard_surface>\n"
+        f'  <surfacematerial name={quoteattr(name)} type="material">\n'
+        '    <input name="surfaceshader" type="surfaceshader" nodename="surface"/>\n'
+        '    <input name="displacementshader" type="displacementshader" nodename="relief"/>\n'
+        "  </surfacematerial>\n</materialx>\n"
+    )

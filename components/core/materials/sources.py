@@ -1,0 +1,156 @@
+"""Materials made elsewhere: PBR sets of map files as libraries and artists hand them out.
+
+Missing maps get defaults that add nothing: a height from the normal map where there is one, else a
+flat plane; a roughness of 0.7; no metal. `metadata["defaults"]` names the maps that were missing.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import numpy as np
+
+from components.core.errors import UserError
+from components.core.materials.files import read_sidecar
+from components.core.materials.material import FloatArray, Material, resize
+from components.core.materials.names import category_of, map_files, words_of
+from components.core.materials.pixels import as_color, as_grey, read_map
+from components.core.platform.storage import local_path
+
+DEFAULT_ROUGHNESS = 0.7
+DEFAULT_METALLIC = 0.0
+HEIGHT_RANGE = 0.06
+"""The displacement, in sides of the tile, for which heights are made from normals."""
+
+log = logging.getLogger(__name__)
+
+
+def load_pbr_set(folder: Path, size: int | None = None) -> Material:
+    """The PBR set in a folder as a material of size × size, or of the albedo's own size.
+
+    UserError if there is no albedo or a map is damaged.
+    """
+    if not folder.is_dir():
+        raise UserError(f"{folder}: expected a folder with the maps of a material")
+    files = map_files(folder)
+    if "albedo" not in files:
+        raise UserError(
+            f"{folder}: no albedo map found; expected a file named like albedo.png, *_Color.jpg "
+            "or *_diff_1k.png"
+        )
+    maps = {role: _square(read_map(file)) for role, file in files.items()}
+    side = size or maps["albedo"].shape[0]
+    maps = {role: resize(values, side) for role, values in maps.items()}
+    if _is_normal_map(maps.get("metallic")):
+        log.warning("%s is a normal map by its pixels and not used as metalness", files["metallic"])
+        normals = maps.pop("metallic")
+        maps.setdefault("normal", normals)
+        files.pop("metallic")
+    return _material(folder, maps, {role: file.name for role, file in files.items()})
+
+
+def load_material_folder(uri: str, size: int | None = None) -> list[Material]:
+    """Every PBR set in a folder and the folders below it, by path.
+
+    Sets that cannot be read are left out with a warning; UserError if none is left.
+    """
+    root = local_path(uri)
+    folders = [root, *sorted(root.rglob("*"))]
+    materials = []
+    for folder in folders:
+        hidden = folder.name.startswith(".")
+        if hidden or not folder.is_dir() or "albedo" not in map_files(folder):
+            continue
+        try:
+            materials.append(load_pbr_set(folder, size))
+        except UserError as error:
+            log.warning("left out: %s", error)
+    if not materials:
+        raise UserError(
+            f"{uri}: no material found; expected folders with an albedo map (albedo.png, "
+            "*_Color.jpg, *_diff_1k.png) and maps of roughness, height and metalness"
+        )
+    return materials
+
+
+def height_from_normals(normals: FloatArray) -> FloatArray:
+    """Heights (H, W) in [0, 1] whose slopes fit OpenGL normals (H, W, 3) encoded in [0, 1].
+
+    Frankot and Chellappa 1988: the least-squares surface, by division in the Fourier domain; it
+    takes the map to tile. Mean 0.5.
+    """
+    x, y, z = np.moveaxis(normals.astype(np.float64) * 2 - 1, -1, 0)
+    z = np.maximum(z, 0.1)
+    rows, columns = normals.shape[:2]
+    across = np.fft.fftfreq(columns)[None, :] * columns * 2 * np.pi
+    down = np.fft.fftfreq(rows)[:, None] * rows * 2 * np.pi
+    # Slopes per side of the tile; rows run downwards and the normal's y upwards.
+    slope_x, slope_y = np.fft.fft2(-x / z), np.fft.fft2(y / z)
+    square = across**2 + down**2
+    square[0, 0] = 1.0
+    surface = (-1j * across * slope_x - 1j * down * slope_y) / square
+    surface[0, 0] = 0.0
+    height = np.fft.ifft2(surface).real / HEIGHT_RANGE + 0.5
+    return np.clip(height, 0.0, 1.0).astype(np.float32)
+
+
+def _material(folder: Path, maps: dict[str, FloatArray], names: dict[str, str]) -> Material:
+    albedo = as_color(maps["albedo"])
+    full = np.ones(albedo.shape[:2], np.float32)
+    packed = maps.get("packed")
+    grey = {role: as_grey(values) for role, values in maps.items()}
+    if packed is not None and packed.ndim == 3:
+        # Occlusion, roughness, metalness in the three channels.
+        grey.setdefault("roughness", np.ascontiguousarray(packed[..., 1]))
+        grey.setdefault("metallic", np.ascontiguousarray(packed[..., 2]))
+    if "gloss" in grey:
+        grey.setdefault("roughness", 1.0 - grey["gloss"])
+    defaults = [name for name in ("roughness", "metallic") if name not in grey]
+    height, derived = _height(grey, maps)
+    if derived:
+        defaults.insert(0, "height")
+    name = folder.resolve().name
+    known = {"caption": " ".join(words_of(name)), "category": category_of(name)}
+    known.update({key: value for key, value in read_sidecar(folder).items() if value})
+    return Material(
+        albedo=albedo,
+        height=height if height is not None else full * 0.5,
+        roughness=grey.get("roughness", full * DEFAULT_ROUGHNESS),
+        metallic=grey.get("metallic", full * DEFAULT_METALLIC),
+        caption=str(known.pop("caption")),
+        category=str(known.pop("category")),
+        metadata={**known, "source": name, "files": names, "defaults": defaults},
+    )
+
+
+def _height(
+    grey: dict[str, FloatArray], maps: dict[str, FloatArray]
+) -> tuple[FloatArray | None, bool]:
+    """The height by the best map there is, and whether it had to be made up."""
+    if "height" in grey:
+        return grey["height"], False
+    if "depth" in grey:
+        return 1.0 - grey["depth"], False
+    for role in ("normal", "normal_dx"):
+        normals = maps.get(role)
+        if normals is not None and normals.ndim == 3:
+            up = 1.0 - normals[..., 1] if role == "normal_dx" else normals[..., 1]
+            return height_from_normals(np.stack([normals[..., 0], up, normals[..., 2]], -1)), True
+    return None, True
+
+
+def _is_normal_map(values: FloatArray | None) -> bool:
+    """Whether a map's mean colour is the pale blue of flat normals."""
+    if values is None or values.ndim == 2:
+        return False
+    red, green, blue = values.mean(axis=(0, 1))
+    return bool(abs(red - 0.5) < 0.1 and abs(green - 0.5) < 0.1 and blue > 0.75)
+
+
+def _square(values: FloatArray) -> FloatArray:
+    """The centre square of a map."""
+    rows, columns = values.shape[:2]
+    side = min(rows, columns)
+    top, left = (rows - side) // 2, (columns - side) // 2
+    return np.ascontiguousarray(values[top : top + side, left : left + side])

@@ -1,0 +1,105 @@
+"""Exports that other programs open: checked against the formats themselves."""
+
+import io
+import json
+import struct
+import xml.etree.ElementTree as ET
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from components.core.materials.export import write_mtlx, write_zip
+from components.core.materials.gltf import glb, write_glb
+from components.core.materials.material import Material
+
+
+def material(size: int = 16) -> Material:
+    y, x = np.meshgrid(*[np.linspace(0, 1, size, dtype=np.float32)] * 2, indexing="ij")
+    return Material(np.stack([x, y, x * y], -1), x, 0.2 + 0.5 * y, (x > 0.5).astype(np.float32))
+
+
+def parts(content: bytes) -> tuple[dict[str, Any], bytes]:
+    magic, version, length = struct.unpack_from("<4sII", content)
+    assert (magic, version, length) == (b"glTF", 2, len(content))
+    size, kind = struct.unpack_from("<I4s", content, 12)
+    assert kind == b"JSON"
+    document = json.loads(content[20 : 20 + size])
+    binary_size, kind = struct.unpack_from("<I4s", content, 20 + size)
+    assert kind == b"BIN\0"
+    binary = content[28 + size :]
+    assert len(binary) == binary_size
+    return document, binary
+
+
+def view(document: dict[str, Any], binary: bytes, number: int) -> bytes:
+    entry = document["bufferViews"][number]
+    return binary[entry["byteOffset"] : entry["byteOffset"] + entry["byteLength"]]
+
+
+def test_zip_holds_all_maps_and_both_normal_conventions(tmp_path: Path) -> None:
+    write_zip(material(), tmp_path / "m.zip", licence="CC0-1.0")
+    write_zip(material(), tmp_path / "n.zip", licence="CC0-1.0")
+    assert (tmp_path / "m.zip").read_bytes() == (tmp_path / "n.zip").read_bytes()
+    with zipfile.ZipFile(tmp_path / "m.zip") as archive:
+        maps = {name: archive.read(name) for name in archive.namelist()}
+    assert set(maps) == {
+        "albedo.png", "height.png", "material.json", "metallic.png", "normal_dx.png",
+        "normal_gl.png", "roughness.png",
+    }  # fmt: skip
+    assert json.loads(maps["material.json"])["licence"] == "CC0-1.0"
+    gl, dx = (
+        np.asarray(Image.open(io.BytesIO(maps[f"normal_{kind}.png"]))).astype(int)
+        for kind in ("gl", "dx")
+    )
+    np.testing.assert_array_equal(gl[..., 0], dx[..., 0])
+    assert np.abs(gl[..., 1] + dx[..., 1] - 255).max() <= 1
+    assert Image.open(io.BytesIO(maps["height.png"])).mode.startswith("I")
+
+
+@pytest.mark.parametrize("resolution", [4, 16, 40])
+def test_glb_is_a_displaced_tile_facing_up(resolution: int) -> None:
+    document, binary = parts(glb(material(), resolution, displacement=0.1))
+    count = (resolution + 1) ** 2
+    positions = np.frombuffer(view(document, binary, 0), np.float32).reshape(-1, 3)
+    normals = np.frombuffer(view(document, binary, 1), np.float32).reshape(-1, 3)
+    texcoords = np.frombuffer(view(document, binary, 2), np.float32).reshape(-1, 2)
+    triangles = np.frombuffer(view(document, binary, 3), np.uint32).reshape(-1, 3)
+    assert len(positions) == len(normals) == len(texcoords) == count
+    assert document["accessors"][3]["count"] == triangles.size == 6 * resolution**2
+    assert document["accessors"][0]["min"] == pytest.approx(positions.min(axis=0))
+    np.testing.assert_allclose(np.linalg.norm(normals, axis=1), 1.0, atol=1e-5)
+    corners = positions[triangles]
+    facing = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    assert (facing[:, 1] > 0).all()
+    # The height rises with x from 0 to 1, so the tile does from -0.05 to 0.05.
+    assert np.corrcoef(positions[:, 0], positions[:, 1])[0, 1] > 0.98
+    assert np.ptp(positions[:, 1]) == pytest.approx(0.1, abs=0.02)
+    np.testing.assert_allclose(positions[:, 0], texcoords[:, 0] - 0.5, atol=1e-6)
+    assert all(entry["byteOffset"] % 4 == 0 for entry in document["bufferViews"])
+    assert ("normalTexture" in document["materials"][0]) == (resolution < 16)
+
+
+def test_glb_packs_roughness_in_green_and_metalness_in_blue(tmp_path: Path) -> None:
+    write_glb(material(), tmp_path / "m.glb", resolution=8)
+    document, binary = parts((tmp_path / "m.glb").read_bytes())
+    packed = np.asarray(Image.open(io.BytesIO(view(document, binary, 5)))) / 255
+    np.testing.assert_allclose(packed[..., 1], material().roughness, atol=0.003)
+    np.testing.assert_allclose(packed[..., 2], material().metallic, atol=0.003)
+    albedo = np.asarray(Image.open(io.BytesIO(view(document, binary, 4)))) / 255
+    np.testing.assert_allclose(albedo, material().albedo, atol=0.003)
+
+
+def test_mtlx_refers_to_files_and_nodes_that_exist(tmp_path: Path) -> None:
+    write_mtlx(material(), tmp_path / "m", "brick")
+    root = ET.parse(tmp_path / "m/brick.mtlx").getroot()
+    files = [
+        str(node.get("value")) for node in root.iter("input") if node.get("type") == "filename"
+    ]
+    assert sorted(files) == ["albedo.png", "height.png", "metallic.png", "roughness.png"]
+    assert all((tmp_path / "m" / name).is_file() for name in files)
+    nodes = {node.get("name") for node in root}
+    assert {node.get("nodename") for node in root.iter("input") if node.get("nodename")} <= nodes

@@ -1,0 +1,184 @@
+"""PBR sets of other hands: names, defaults, inverted maps and what cannot be a map."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from components.core.errors import UserError
+from components.core.materials.files import save_material
+from components.core.materials.material import Material
+from components.core.materials.names import category_of, role_of, words_of
+from components.core.materials.pixels import encode_normals
+from components.core.materials.sources import (
+    height_from_normals,
+    load_material_folder,
+    load_pbr_set,
+)
+
+
+def write(file: Path, value: int | tuple[int, int, int] | np.ndarray, size: int = 8) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    if isinstance(value, np.ndarray):
+        Image.fromarray(value).save(file)
+    else:
+        Image.new("L" if isinstance(value, int) else "RGB", (size, size), value).save(file)
+
+
+STYLES = {
+    "ambientcg": {
+        "albedo": "Bricks075A_1K-PNG_Color.png",
+        "roughness": "Bricks075A_1K-PNG_Roughness.png",
+        "height": "Bricks075A_1K-PNG_Displacement.png",
+        "metallic": "Bricks075A_1K-PNG_Metalness.png",
+        "normal": "Bricks075A_1K-PNG_NormalGL.png",
+    },
+    "polyhaven": {
+        "albedo": "red_brick_diff_1k.png",
+        "roughness": "red_brick_rough_1k.png",
+        "height": "red_brick_disp_1k.png",
+        "metallic": "red_brick_metal_1k.png",
+        "normal": "red_brick_nor_gl_1k.png",
+    },
+    "godot": {
+        "albedo": "albedo.png",
+        "roughness": "rough.png",
+        "metallic": "metal.png",
+        "normal": "normal.png",
+    },
+}
+
+
+@pytest.mark.parametrize("style", sorted(STYLES))
+def test_names_of_each_library(tmp_path: Path, style: str) -> None:
+    values = {"roughness": 51, "height": 102, "metallic": 204}
+    colours = {"albedo": (255, 0, 51), "normal": (128, 128, 255)}
+    for role, name in STYLES[style].items():
+        write(tmp_path / "red_brick" / name, colours.get(role, values.get(role, 0)))
+    if style == "godot":
+        write(tmp_path / "red_brick/depth.png", 255 - 102)
+    write(tmp_path / "red_brick/preview.png", (9, 9, 9))
+    (tmp_path / "red_brick/licence.txt").write_text("CC0")
+    material = load_pbr_set(tmp_path / "red_brick", 4)
+    assert material.size == (4, 4)
+    np.testing.assert_allclose(material.albedo[0, 0], [1.0, 0.0, 0.2], atol=1e-6)
+    assert np.allclose(material.roughness, 0.2)
+    assert np.allclose(material.height, 0.4)
+    assert np.allclose(material.metallic, 0.8)
+    assert (material.category, material.caption) == ("brick", "red brick")
+    assert material.metadata["defaults"] == []
+
+
+def test_missing_maps_get_defaults_and_are_listed(tmp_path: Path) -> None:
+    write(tmp_path / "x_basecolor.jpg", (100, 100, 100))
+    material = load_pbr_set(tmp_path)
+    assert np.allclose(material.height, 0.5)
+    assert np.allclose(material.roughness, 0.7)
+    assert np.allclose(material.metallic, 0.0)
+    assert material.metadata["defaults"] == ["height", "roughness", "metallic"]
+
+
+def test_gloss_is_inverted_and_packed_maps_are_split(tmp_path: Path) -> None:
+    write(tmp_path / "a/albedo.png", (9, 9, 9))
+    write(tmp_path / "a/gloss.png", 255)
+    assert np.allclose(load_pbr_set(tmp_path / "a").roughness, 0.0)
+    write(tmp_path / "b/wall_diff_2k.png", (9, 9, 9))
+    write(tmp_path / "b/wall_arm_2k.png", (0, 51, 255))
+    packed = load_pbr_set(tmp_path / "b")
+    assert np.allclose(packed.roughness, 0.2)
+    assert np.allclose(packed.metallic, 1.0)
+
+
+def test_sixteen_bit_heights_keep_their_depth(tmp_path: Path) -> None:
+    write(tmp_path / "albedo.png", (9, 9, 9))
+    codes = np.linspace(0, 65535, 64).astype(np.uint16).reshape(8, 8)
+    write(tmp_path / "height.png", codes)
+    np.testing.assert_allclose(load_pbr_set(tmp_path).height, codes / 65535, atol=1e-6)
+
+
+def test_a_normal_map_named_metal_is_not_metalness(tmp_path: Path) -> None:
+    write(tmp_path / "albedo.png", (9, 9, 9))
+    write(tmp_path / "metal.png", (127, 127, 250))
+    material = load_pbr_set(tmp_path)
+    assert np.allclose(material.metallic, 0.0)
+    assert "metallic" not in material.metadata["files"]
+
+
+def test_height_comes_back_from_its_normals() -> None:
+    down, across = np.meshgrid(*[np.arange(64) / 64 * 2 * np.pi] * 2, indexing="ij")
+    height = (0.5 + 0.2 * np.sin(across) + 0.1 * np.cos(2 * down + across)).astype(np.float32)
+    full = np.zeros((64, 64), np.float32)
+    normals = Material(np.zeros((64, 64, 3), np.float32), height, full, full).normal(0.06)
+    found = height_from_normals(encode_normals(normals))
+    assert np.abs(found - height).max() < 0.01
+
+
+def test_directx_normals_are_turned_over(tmp_path: Path) -> None:
+    down = np.linspace(0, 2 * np.pi, 32, endpoint=False)
+    height = np.repeat((0.5 + 0.3 * np.sin(down))[:, None], 32, 1).astype(np.float32)
+    full = np.zeros((32, 32), np.float32)
+    normals = Material(np.zeros((32, 32, 3), np.float32), height, full, full).normal(0.06)
+    for name, directx in (("wall_nor_gl_1k.png", False), ("wall_nor_dx_1k.png", True)):
+        folder = tmp_path / name.split(".")[0]
+        write(folder / "albedo.png", (9, 9, 9), 32)
+        codes = np.round(encode_normals(normals, directx=directx) * 255).astype(np.uint8)
+        write(folder / name, codes)
+        assert np.corrcoef(load_pbr_set(folder).height.ravel(), height.ravel())[0, 1] > 0.99
+
+
+def test_no_albedo_is_a_clear_error(tmp_path: Path) -> None:
+    write(tmp_path / "rough.png", 3)
+    with pytest.raises(UserError, match="no albedo"):
+        load_pbr_set(tmp_path)
+    with pytest.raises(UserError, match="no material found"):
+        load_material_folder(str(tmp_path))
+    (tmp_path / "albedo.png").write_text("hello")
+    with pytest.raises(UserError, match=r"albedo\.png"):
+        load_pbr_set(tmp_path)
+
+
+def test_a_folder_of_sets_leaves_the_damaged_out(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write(tmp_path / "wood/planks_diff.png", (200, 100, 50), 12)
+    write(tmp_path / "deep/er/PavingStones055_Color.png", (1, 2, 3))
+    write(tmp_path / "bad/albedo.png", 1)
+    (tmp_path / "bad/albedo.png").write_bytes(b"\x89PNG")
+    found = load_material_folder(str(tmp_path), 8)
+    assert [material.metadata["source"] for material in found] == ["er", "wood"]
+    assert {material.size for material in found} == {(8, 8)}
+    assert "bad" in caplog.text
+
+
+def test_our_own_layout_is_a_set_too(tmp_path: Path) -> None:
+    write(tmp_path / "x/albedo.png", (51, 51, 51))
+    material = load_pbr_set(tmp_path / "x")
+    named = Material(**material.maps(), caption="grey wool cloth", category="fabric")
+    save_material(named, tmp_path / "own", seed=5)
+    again = load_pbr_set(tmp_path / "own")
+    assert (again.caption, again.category) == ("grey wool cloth", "fabric")
+    assert again.metadata["seed"] == 5
+
+
+@pytest.mark.parametrize(
+    ("stem", "role"),
+    [
+        ("metal_plate_rough_2k", "roughness"),
+        ("rusty_metal_preview", ""),
+        ("Metal032", ""),
+        ("wall_base_color", "albedo"),
+        ("Wood01_2K-JPG_AmbientOcclusion", ""),
+        ("Tiles_NormalDX", "normal_dx"),
+        ("", ""),
+    ],
+)
+def test_roles_by_name(stem: str, role: str) -> None:
+    assert role_of(stem) == role
+
+
+def test_words_and_categories_by_name() -> None:
+    assert words_of("PavingStones055_1K-JPG") == ["paving", "stones"]
+    assert category_of("Planks012_2K-PNG") == "wood"
+    assert category_of("Bricks075A") == "brick"
+    assert category_of("something") == ""

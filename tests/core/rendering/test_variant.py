@@ -1,0 +1,68 @@
+"""The probe of libLLVM: asked once a library, in a subprocess, with a fallback that says so."""
+
+import logging
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from components.core.rendering import variant
+
+
+@pytest.fixture(autouse=True)
+def fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """An empty cache folder and no remembered answer, before and after."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv(variant.LIBRARY_VARIABLE, "")
+    variant.select_variant.cache_clear()
+    yield
+    variant.select_variant.cache_clear()
+
+
+def libraries(folder: Path, *names: str) -> list[Path]:
+    for name in names:
+        (folder / name).write_bytes(b"")
+    return [folder / name for name in names]
+
+
+def test_a_library_is_probed_once_until_it_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad, good = libraries(tmp_path, "libLLVM-20.so", "libLLVM-19.so")
+    asked: list[Path] = []
+
+    def probe(library: Path) -> bool:
+        asked.append(library)
+        return library == good
+
+    monkeypatch.setattr(variant, "_candidates", lambda: [bad, good])
+    monkeypatch.setattr(variant, "_probe", probe)
+    for _ in range(2):
+        variant.select_variant.cache_clear()
+        monkeypatch.setenv(variant.LIBRARY_VARIABLE, "")
+        assert variant.select_variant() == variant.LLVM
+        assert os.environ[variant.LIBRARY_VARIABLE] == str(good)
+    assert asked == [bad, good]
+    monkeypatch.setenv(variant.LIBRARY_VARIABLE, "")
+    variant.select_variant.cache_clear()
+    bad.touch()
+    os.utime(bad, ns=(1, 1))
+    variant.select_variant()
+    assert asked == [bad, good, bad]
+
+
+def test_without_a_usable_library_scalar_code_renders_and_one_message_says_so(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(variant, "_candidates", list)
+    with caplog.at_level(logging.WARNING):
+        assert variant.select_variant() == variant.SCALAR
+        assert variant.select_variant() == variant.SCALAR
+    assert len(caplog.records) == 1
+    assert "libllvm19" in caplog.text
+
+
+def test_a_library_that_cannot_be_loaded_fails_only_the_probe(tmp_path: Path) -> None:
+    (broken,) = libraries(tmp_path, "libLLVM-19.so")
+    assert not variant._probe(broken)
