@@ -12,6 +12,7 @@ stages (a second run reuses them, a killed one continues), MLflow's data, the lo
 import contextlib
 import fcntl
 import os
+import re
 import shutil
 import sys
 import time
@@ -123,7 +124,9 @@ def _execute(
     """Runs the compiled file; raises what stopped it."""
     from kfp import components, local
 
-    warnings.filterwarnings("ignore", category=RuntimeWarning)  # image names mean nothing here
+    # Images and resources mean nothing on one machine; kfp says so for every task.
+    warnings.filterwarnings("ignore", category=RuntimeWarning, message=".*base image.*")
+    warnings.filterwarnings("ignore", category=UserWarning, message=".*have no effect.*")
     local.init(local.SubprocessRunner(use_venv=False), pipeline_root=str(scratch / "tasks"))
     component = components.load_component_from_file(str(pipeline))
     with log.open("w", buffering=1) as file:
@@ -142,7 +145,9 @@ class Screen:
     task's traceback, between such lines.
     """
 
-    HIDDEN = ("[", "Traceback", " ", "WARNING", "INFO", "DEBUG")
+    SHOWN = re.compile(
+        r"    (?![\s\[{}]|Traceback|WARNING|INFO|DEBUG|\w+: \w+\( name=)(?P<text>.+)"
+    )
 
     def __init__(self, screen: TextIO, log: TextIO) -> None:
         self.screen = screen
@@ -155,10 +160,12 @@ class Screen:
         self.log.write(text)
         *lines, self._line = (self._line + text).split("\n")
         for line in lines:
-            inner = line.removeprefix("    ")
-            if line.startswith("    ") and inner.strip() and not inner.startswith(self.HIDDEN):
+            shown = self.SHOWN.fullmatch(line)
+            if shown:
                 minutes, seconds = divmod(int(time.monotonic() - self.started), 60)
-                print(f"{minutes:3d}:{seconds:02d}  {inner}", file=self.screen, flush=True)
+                # Not print: kfp.local replaces it while a task runs.
+                self.screen.write(f"{minutes:3d}:{seconds:02d}  {shown['text']}\n")
+                self.screen.flush()
         return len(text)
 
     def flush(self) -> None:

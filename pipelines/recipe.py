@@ -13,7 +13,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Union, get_args, get_origin
 
-from components.sdxl_finetune.config import Config as SdxlFinetune
 from components.synthetic_data.config import Config as SyntheticData
 from pydantic import BaseModel, Field, ValidationError
 
@@ -29,6 +28,7 @@ from components.prompt_selection.config import Config as PromptSelection
 from components.realism_labels.config import Config as RealismLabels
 from components.registration.config import Config as Registration
 from components.reward_training.config import Config as RewardTraining
+from components.sdxl_finetune.config import Config as SdxlFinetune
 
 RECIPES = Path(__file__).parent / "recipes"
 Json = dict[str, Any]
@@ -146,7 +146,10 @@ def _merged(values: Mapping[str, Any], shared: Shared) -> Json:
         fields = Recipe.model_fields[stage].annotation
         assert isinstance(fields, type)
         assert issubclass(fields, BaseModel)
-        own = dict(values.get(stage, {}))
+        given = values.get(stage, {})
+        if not isinstance(given, Mapping):
+            continue  # validation will name it
+        own = dict(given)
         for key, value in {**common, "seed": derive_seed(shared.seed, stage)}.items():
             if key not in fields.model_fields:
                 continue

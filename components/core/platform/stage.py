@@ -160,7 +160,6 @@ def _run(
         if manifest.kind in DATASETS:
             tracker.log_dataset(finished, manifest.content_hash, context="output")
     shutil.rmtree(work)
-    print(f"{stage}: finished in {seconds:.1f} s", flush=True)
 
 
 @contextmanager

@@ -1,0 +1,130 @@
+"""The smoke recipe through the command line, end to end: once in earnest, once reused."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipelines.recipe import STAGES
+
+ROOT = Path(__file__).parents[2]
+
+
+def realmat(*arguments: str, runs: Path) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "REALMAT_RUNS": str(runs)}
+    environment.pop("MLFLOW_TRACKING_URI", None)
+    return subprocess.run(
+        [sys.executable, "-m", "pipelines.cli", *arguments],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def smoke(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    runs = tmp_path_factory.mktemp("runs")
+    done = realmat("run", "smoke", runs=runs)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return runs / "smoke"
+
+
+def report_of(output: Path) -> dict[str, Any]:
+    return dict(json.loads((output / "report" / "report.json").read_text()))
+
+
+def test_the_report_has_the_keys_of_its_contract(smoke: Path) -> None:
+    report = report_of(smoke)
+    assert report["recipe"] == "smoke"
+    assert [stage["name"] for stage in report["stages"]] == list(STAGES)
+    assert all(stage["seconds"] > 0 for stage in report["stages"])
+    assert {"real_mean", "synthetic_mean", "holdout_auc", "tv"} <= set(report["reward"])
+    assert {"std_with", "std_without"} <= set(report["reward"]["tv"])
+    assert {"epochs", "train_reward", "heldout_reward"} <= set(report["ddpo"])
+    keys = {"pairs", "before_mean", "after_mean", "difference", "ci95", "p_value"}
+    assert keys <= set(report["before_after"])
+    assert keys <= set(report["gold"])
+    assert set(report["clip_score"]) >= {"before", "after"}
+    assert set(report["diversity"]) >= {"before", "after"}
+    assert report["model"]["name"] == "realmat"
+    assert report["model"]["alias"] in ("champion", "candidate")
+    low, high = report["before_after"]["ci95"]
+    assert low <= report["before_after"]["difference"] <= high
+    html = (smoke / "report" / "report.html").read_text()
+    assert "simulated" in html
+    assert "http://" not in html.replace("http://www.w3.org", "")
+
+
+def test_mlflow_has_one_run_for_the_pipeline_and_one_below_it_for_each_stage(smoke: Path) -> None:
+    import mlflow
+
+    client = mlflow.MlflowClient(f"sqlite:///{smoke / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("realmat")
+    assert experiment is not None
+    runs = client.search_runs([experiment.experiment_id])
+    (parent,) = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
+    children = {run.data.tags["stage"]: run for run in runs if run is not parent}
+    assert set(children) == set(STAGES)
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    assert {r.data.tags["mlflow.parentRunId"] for r in children.values()} == {parent.info.run_id}
+    lineage = children["ddpo_lora"].data.tags
+    assert lineage["input.model"] == children["sdxl_finetune"].data.tags["output"]
+    assert children["ddpo_lora"].data.params["epochs"] == "2"
+    assert children["sdxl_finetune"].inputs.dataset_inputs
+    assert list((smoke / "mlartifacts").rglob("report.html"))
+
+
+def test_a_second_run_reuses_all_stages(smoke: Path) -> None:
+    first = report_of(smoke)
+    started = time.monotonic()
+    done = realmat("run", "smoke", runs=smoke.parent)
+    assert done.returncode == 0, done.stderr
+    assert time.monotonic() - started < 240  # a minute on an idle machine
+    reused = [stage for stage in STAGES if f"{stage}: reused" in done.stdout]
+    assert reused == [stage for stage in STAGES if stage != "registration"]
+    second = report_of(smoke)
+    assert second["before_after"] == first["before_after"]
+    assert second["model"]["version"] == first["model"]["version"]
+    for before, after in zip(first["stages"][:-1], second["stages"][:-1], strict=True):
+        assert before == after
+
+
+def test_the_registered_model_generates_and_scores(smoke: Path, tmp_path: Path) -> None:
+    alias = report_of(smoke)["model"]["alias"]
+    uri = f"models:/realmat@{alias}"
+    (smoke.parent / "champion").write_text(str(smoke))
+    out = tmp_path / "brick"
+    done = realmat(
+        *("generate", "old red brick wall", "--model", uri, "--format", "zip", "-o", str(out)),
+        runs=smoke.parent,
+    )
+    assert done.returncode == 0, done.stderr
+    maps = {"albedo.png", "height.png", "roughness.png", "metallic.png", "normal.png"}
+    assert {*maps, "material.json", "old-red-brick-wall.zip"} <= {p.name for p in out.iterdir()}
+    sheet = json.loads((out / "material.json").read_text())
+    assert sheet["prompt"] == "old red brick wall"
+    scored = realmat("score", str(out / "albedo.png"), "--model", uri, runs=smoke.parent)
+    assert scored.returncode == 0, scored.stderr
+    line = json.loads(scored.stdout)
+    assert set(line) == {"image", "score"}
+    assert isinstance(line["score"], float)
+
+
+def test_an_empty_photo_folder_is_told_in_one_sentence(smoke: Path, tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    done = realmat(
+        *("run", "smoke", "--photos", str(tmp_path / "photos"), "--until", "photo_retrieval"),
+        *("--output", str(tmp_path / "run")),
+        runs=smoke.parent,
+    )
+    assert done.returncode == 2, done.stdout + done.stderr
+    (sentence,) = done.stderr.strip().splitlines()
+    assert "no image" in sentence
+    assert not list((tmp_path / "run" / "store" / "photo_retrieval").glob("*[!k]"))
