@@ -143,7 +143,7 @@ def _crumpled(
     relief = normalise(_creases(rng, size, large) + 0.42 * _creases(rng, size, small), 0.2, 99.8)
     bend = np.abs(4 * relief - sum(np.roll(relief, s, a) for s in (1, -1) for a in (0, 1)))
     worn = smoothstep(0.02, 0.10, bend * size / 128)
-    return 0.14 + 0.7 * relief + 0.2 * (height - 0.5), shaded(albedo, worn, 0.12)
+    return 0.06 + 0.86 * relief + 0.2 * (height - 0.5), shaded(albedo, worn, 0.12)
 
 
 def _folded(
@@ -157,7 +157,7 @@ def _folded(
     zigzag = [np.abs((w + rng.random()) % 1.0 - 0.5) * 2 for w in (first, second)]
     relief = 0.65 * zigzag[0] + 0.35 * zigzag[1]
     crest = np.maximum(*(smoothstep(0.06, 0.0, np.minimum(z, 1 - z)) for z in zigzag))
-    return 0.2 + 0.6 * relief + 0.6 * (height - 0.5), shaded(albedo, crest, 0.16)
+    return 0.05 + 0.9 * relief + 0.6 * (height - 0.5), shaded(albedo, crest, 0.16)
 
 
 def _cardboard(

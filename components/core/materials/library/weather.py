@@ -53,7 +53,7 @@ def _snowy(maps: Maps, rng: np.random.Generator) -> Maps:
     albedo, height, roughness, metallic = maps
     size = height.shape[0]
     level = 0.45 * steady(rng, size, 4.0, 1.5) + 0.4 * blurred(height, 0.015)
-    snow = smoothstep(0.40, 0.47, level + 0.06 * spectral(rng, size, 1.5, 6.0))
+    snow = smoothstep(0.44, 0.51, level + 0.06 * spectral(rng, size, 1.5, 6.0))
     soft = blurred(snow, 0.012)
     white = blend(albedo, (0.90, 0.92, 0.95), snow)
     buried = height + 0.6 * snow * (blurred(height, 0.03) - height)
@@ -119,7 +119,7 @@ def _dirty(maps: Maps, rng: np.random.Generator) -> Maps:
     """Grime in hollows and run marks; it covers metal."""
     albedo, height, roughness, metallic = maps
     size = height.shape[0]
-    patch = 0.55 * steady(rng, size, 3.2, 1.5, None, (1.0, 0.35)) + 0.5 * _hollows(height)
+    patch = 0.75 * steady(rng, size, 3.2, 1.5, None, (1.0, 0.35)) + 0.25 * _hollows(height)
     grime = 0.85 * smoothstep(0.45, 0.85, patch)
     soil = shaded(np.full_like(albedo, (0.24, 0.19, 0.14)), spectral(rng, size, 1.4, 4.0), 0.5)
     return (
