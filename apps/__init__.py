@@ -1,0 +1,1 @@
+"""The web application: a demo of the registered model."""
