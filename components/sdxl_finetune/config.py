@@ -1,0 +1,69 @@
+"""What can be set about fine-tuning. Defaults are the paper's (section 5) where it states one."""
+
+from pydantic import BaseModel, Field, model_validator
+
+
+class Config(BaseModel, frozen=True, extra="forbid"):
+    """Settings of the stage `sdxl_finetune`."""
+
+    seed: int = Field(0, ge=0, description="Everything random in this stage follows from it.")
+    base_model: str = Field(
+        "small", min_length=1, description="'small', or a diffusers SDXL folder, name or URI."
+    )
+    iterations: int = Field(400_000, ge=1, description="Optimizer steps.")
+    batch_size: int = Field(
+        120, ge=1, description="Grids in one optimizer step, over all processes."
+    )
+    micro_batch_size: int = Field(5, ge=1, description="Grids in one forward pass of a process.")
+    processes: int = Field(1, ge=1, description="Training processes on this machine (torchrun).")
+    learning_rate: float = Field(2e-6, gt=0, description="AdamW's learning rate.")
+    warmup_steps: int = Field(0, ge=0, description="Steps in which the learning rate grows to it.")
+    weight_decay: float = Field(1e-2, ge=0, description="AdamW's weight decay.")
+    max_gradient_norm: float = Field(1.0, gt=0, description="Gradients are clipped to this norm.")
+    caption_dropout: float = Field(
+        0.1, ge=0, le=1, description="Share of captions replaced by nothing, for guidance."
+    )
+    ema_decay: float = Field(
+        0.0, ge=0, lt=1, description="Decay of averaged weights, which are then saved; 0: none."
+    )
+    precision: str = Field(
+        "float32",
+        pattern="^(float32|bfloat16)$",
+        description="Precision of the passes (autocast); weights and optimizer stay float32.",
+    )
+    zero_stage: int = Field(
+        0, ge=0, le=2, description="DeepSpeed ZeRO: what is divided among processes (0: nothing)."
+    )
+    gradient_checkpointing: bool = Field(
+        False, description="Trade a third more computing for much less memory."
+    )
+    variants_per_grid: int = Field(
+        1, ge=1, description="Augmented versions of each grid; the first one is the grid itself."
+    )
+    rolls: bool = Field(True, description="Augment by shifting tileable maps around their edges.")
+    flips: bool = Field(True, description="Augment by mirroring the maps.")
+    quarter_turns: bool = Field(True, description="Augment by turning the maps by 90 degrees.")
+    encode_batch_size: int = Field(16, ge=1, description="Grids that the VAE encodes at a time.")
+    checkpoint_every: int = Field(1000, ge=1, description="Steps between checkpoints.")
+    log_every: int = Field(50, ge=1, description="Steps between logged metrics.")
+    preview_prompts: int = Field(8, ge=0, description="Sample grids in the picture at the end.")
+    preview_steps: int = Field(20, ge=2, le=1000, description="Denoising steps of that picture.")
+    preview_guidance: float = Field(5.0, ge=1, description="Guidance of that picture.")
+    saved_precision: str = Field(
+        "float32", pattern="^(float32|float16)$", description="Precision of the saved weights."
+    )
+    device: str = Field("auto", pattern="^(auto|cpu|cuda)$", description="Where to compute.")
+
+    @property
+    def accumulation(self) -> int:
+        """Forward passes of each process in one optimizer step."""
+        return self.batch_size // (self.micro_batch_size * self.processes)
+
+    @model_validator(mode="after")
+    def _batch_divides(self) -> "Config":
+        if self.accumulation * self.micro_batch_size * self.processes != self.batch_size:
+            raise ValueError(
+                f"batch_size ({self.batch_size}) must be a multiple of micro_batch_size "
+                f"({self.micro_batch_size}) times processes ({self.processes})"
+            )
+        return self

@@ -1,0 +1,66 @@
+"""A DeepSpeed engine around the UNet, on a CPU, one GPU or many.
+
+Two habits of DeepSpeed are switched off on a CPU: compiling a shared-memory operator at the first
+start (a minute and a half, and a hang for ever if that is killed half-way), for which gloo is a
+full replacement, and looking for MPI when one process was started without a launcher.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import Any
+
+import deepspeed
+import torch
+from torch import nn
+
+from components.sdxl_finetune.checkpoint import SafetensorsCheckpoints
+from components.sdxl_finetune.config import Config
+from components.sdxl_finetune.device import compute_device
+
+
+def deepspeed_settings(config: Config) -> dict[str, Any]:
+    """DeepSpeed's own configuration; it checks that the three batch numbers agree."""
+    return {
+        "train_batch_size": config.batch_size,
+        "train_micro_batch_size_per_gpu": config.micro_batch_size,
+        "gradient_accumulation_steps": config.accumulation,
+        "gradient_clipping": config.max_gradient_norm,
+        "zero_optimization": {"stage": config.zero_stage},
+        # We pass torch's AdamW, which needs no compiled operator.
+        "zero_allow_untested_optimizer": True,
+        "torch_autocast": {"enabled": config.precision == "bfloat16", "dtype": "bfloat16"},
+        "steps_per_print": 2**31,
+    }
+
+
+def start_engine(unet: nn.Module, config: Config) -> Any:
+    """Wrap the UNet for training with AdamW; call from every process of the group."""
+    logging.getLogger("DeepSpeed").setLevel(logging.WARNING)
+    deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
+    join_process_group(compute_device(config.device))
+    optimizer = torch.optim.AdamW(
+        unet.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+    )
+    engine, *_ = deepspeed.initialize(
+        model=unet, optimizer=optimizer, config=deepspeed_settings(config)
+    )
+    engine.checkpoint_engine = SafetensorsCheckpoints()
+    return engine
+
+
+def join_process_group(device: str) -> None:
+    """Join torchrun's group, or form a group of one without any network."""
+    if torch.distributed.is_initialized():
+        return
+    backend = "nccl" if device == "cuda" else "gloo"
+    if "WORLD_SIZE" in os.environ:
+        if device == "cuda":
+            torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+        torch.distributed.init_process_group(backend)
+        return
+    os.environ["LOCAL_RANK"] = "0"  # which DeepSpeed reads
+    torch.distributed.init_process_group(
+        backend, store=torch.distributed.HashStore(), rank=0, world_size=1
+    )

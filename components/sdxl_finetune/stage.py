@@ -1,0 +1,117 @@
+"""Fine-tunes the base model on material grids (paper sections 4.2 and 5).
+
+1. Encode grids and captions once into the work folder.
+2. Train all of the UNet through DeepSpeed, in this process or in several that torchrun starts.
+3. Save the whole model as a diffusers folder and show a few sampled grids.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import UNet2DConditionModel
+from numpy.typing import NDArray
+
+import components
+from components.core.diffusion.model import TextToImage, load_model
+from components.core.diffusion.sampler import sample
+from components.core.errors import UserError
+from components.core.platform.artifacts import new_artifact, open_artifact
+from components.core.platform.seeds import derive_seed
+from components.core.platform.tracking import Tracker
+from components.sdxl_finetune.config import Config
+from components.sdxl_finetune.data import build_cache
+from components.sdxl_finetune.device import announce_device, compute_device
+from components.sdxl_finetune.worker import CACHE, CONFIG, METRICS, RESULT, train_in_process
+
+KIND = "diffusion-model"
+
+
+def run(config: Config, *, dataset: Path, output: Path, work: Path, tracker: Tracker) -> None:
+    """Write the fine-tuned model to `output`; continue from `work` if it holds a checkpoint."""
+    grids = open_artifact(dataset, "material-grids")
+    announce_device(config.device)
+    device = compute_device(config.device)
+    model = load_model(config.base_model, device)
+    tracker.log_params({"parameters": sum(p.numel() for p in model.unet.parameters())})
+    build_cache(grids, model, config, work / CACHE)
+    if not (work / RESULT).exists():
+        if config.processes == 1:
+            train_in_process(config, work, lambda m, step: tracker.log_metrics(m, step=step))
+        else:
+            train_in_processes(config, work, tracker)
+    unet = UNet2DConditionModel.from_pretrained(work / RESULT, use_safetensors=True)
+    model = model.with_unet(unet.eval().requires_grad_(False).to(device))
+    if config.preview_prompts:
+        tracker.log_image(preview(model, config, work / CACHE), "samples.png")
+    with new_artifact(output, KIND, producer="sdxl_finetune", config=config) as folder:
+        model.save(folder, dtype=getattr(torch, config.saved_precision))
+
+
+def train_in_processes(config: Config, work: Path, tracker: Tracker) -> None:
+    """Start torchrun on this machine and forward the metrics of rank 0 while it trains."""
+    (work / CONFIG).write_text(config.model_dump_json())
+    metrics = work / METRICS
+    metrics.unlink(missing_ok=True)
+    root = Path(components.__file__).resolve().parents[1]
+    path = os.pathsep.join([str(root), os.environ.get("PYTHONPATH", "")])
+    environment = os.environ | {"PYTHONPATH": path}
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    command += [f"--nproc-per-node={config.processes}"]
+    command += ["-m", "components.sdxl_finetune.worker", str(work)]
+    seen = 0
+    with subprocess.Popen(command, env=environment) as process:
+        try:
+            while process.poll() is None:
+                time.sleep(0.5)
+                seen = forward_metrics(metrics, seen, tracker)
+        except BaseException:
+            process.terminate()
+            raise
+    forward_metrics(metrics, seen, tracker)
+    if process.returncode != 0:
+        raise UserError(
+            f"one of {config.processes} training processes failed (exit code "
+            f"{process.returncode}): its message is above; correct it and start again to continue"
+        )
+
+
+def forward_metrics(file: Path, seen: int, tracker: Tracker) -> int:
+    """Log the complete lines of a metrics file after the first `seen`; return the new number."""
+    if not file.exists():
+        return seen
+    lines = file.read_text(encoding="utf-8").split("\n")[:-1]
+    for line in lines[seen:]:
+        values: Mapping[str, float] = json.loads(line)
+        step = int(values["step"])
+        tracker.log_metrics({k: v for k, v in values.items() if k != "step"}, step=step)
+    return len(lines)
+
+
+def preview(model: TextToImage, config: Config, cache: Path) -> NDArray[np.uint8]:
+    """Sampled grids side by side, for prompts of the training set."""
+    known: list[str] = json.loads((cache / "prompts.json").read_text(encoding="utf-8"))
+    rng = np.random.default_rng(derive_seed(config.seed, "preview"))
+    count = min(config.preview_prompts, len(known))
+    prompts = [known[i] for i in sorted(rng.choice(len(known), size=count, replace=False))]
+    latents = sample(
+        model,
+        prompts,
+        list(range(count)),
+        steps=config.preview_steps,
+        guidance=config.preview_guidance,
+    )
+    images = (model.decode(latents).cpu().numpy() * 255.0).round().astype(np.uint8)
+    columns = min(4, count)
+    blank = np.zeros_like(images[:1]).repeat(-count % columns, axis=0)
+    cells = np.concatenate([images, blank])
+    rows = [np.concatenate(list(cells[i : i + columns]), axis=1) for i in range(0, count, columns)]
+    return np.concatenate(rows, axis=0)

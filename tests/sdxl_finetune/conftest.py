@@ -1,0 +1,39 @@
+"""A micro base model and a micro dataset, made once."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from components.core.diffusion.small import SmallConfig, build_small
+from components.core.platform.artifacts import new_artifact
+from components.sdxl_finetune.config import Config
+
+CAPTIONS = ["old red brick wall", "scratched copper plate", "oak floor", "grey gravel"]
+CATEGORIES = ["brick", "metal", "wood", "pebble"]
+
+
+@pytest.fixture(scope="session")
+def base_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("base") / "model"
+    build_small(CAPTIONS, SmallConfig.micro()).save(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("data") / "dataset"
+    rng = np.random.default_rng(0)
+    with new_artifact(path, "material-grids", producer="test", config=Config()) as folder:
+        np.save(folder / "grids.npy", rng.integers(0, 256, (12, 32, 32, 3), dtype=np.uint8))
+        with (folder / "index.jsonl").open("w") as file:
+            for i in range(12):
+                entry = {
+                    "caption": CAPTIONS[i % 4],
+                    "category": CATEGORIES[i % 4],
+                    "source": "library",
+                    "split": "test" if i >= 10 else "train",
+                }
+                file.write(json.dumps(entry) + "\n")
+    return path
