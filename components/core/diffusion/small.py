@@ -32,14 +32,14 @@ class SmallConfig:
     """Sizes of the small model; the defaults are the shipped one's, `micro()` is for tests."""
 
     image_size: int = 128
-    unet_channels: tuple[int, ...] = (96, 128)
+    unet_channels: tuple[int, ...] = (80, 152)
     unet_layers: int = 2
     unet_head_dim: int = 32
-    unet_norm_groups: int = 16
+    unet_norm_groups: int = 8
     unet_time_dim: int = 256
     vae_channels: tuple[int, ...] = (16, 32, 64, 80)
     vae_layers: int = 1
-    latent_channels: int = 8
+    latent_channels: int = 16
     text_hidden: int = 64
     text_layers: int = 2
     text_heads: int = 4
@@ -57,6 +57,7 @@ class SmallConfig:
             unet_norm_groups=8,
             unet_time_dim=32,
             vae_channels=(8, 8, 16, 16),
+            latent_channels=8,
             text_hidden=16,
             text_heads=2,
             text_tokens=16,
@@ -154,8 +155,9 @@ def _unet(config: SmallConfig) -> UNet2DConditionModel:
         out_channels=config.latent_channels,
         block_out_channels=config.unet_channels,
         layers_per_block=config.unet_layers,
-        down_block_types=("CrossAttnDownBlock2D",) * levels,
-        up_block_types=("CrossAttnUpBlock2D",) * levels,
+        # As in SDXL, the finest level has no attention.
+        down_block_types=("DownBlock2D",) + ("CrossAttnDownBlock2D",) * (levels - 1),
+        up_block_types=("CrossAttnUpBlock2D",) * (levels - 1) + ("UpBlock2D",),
         transformer_layers_per_block=1,
         # In diffusers this argument is the number of heads, a historical misnomer.
         attention_head_dim=tuple(c // config.unet_head_dim for c in config.unet_channels),

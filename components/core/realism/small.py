@@ -114,11 +114,17 @@ def save_clip(
     """Write weights, configuration and tokenizer in open_clip's own folder layout."""
     folder.mkdir(parents=True, exist_ok=True)
     weights = {
-        name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()
+        name: _halved(name, value.detach().cpu().contiguous())
+        for name, value in model.state_dict().items()
     }
     save_file(weights, folder / WEIGHTS_FILE)
     (folder / CONFIG_FILE).write_text(json.dumps(small_config(image_tower), indent=2) + "\n")
     tokenizer.save_pretrained(folder)
+
+
+def _halved(name: str, value: torch.Tensor) -> torch.Tensor:
+    """Float16, except running statistics and counters: half the size on disk."""
+    return value.half() if value.is_floating_point() and "running_" not in name else value
 
 
 def load_clip(folder: Path) -> tuple[CLIP, open_clip.tokenizer.HFTokenizer]:

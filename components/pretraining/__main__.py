@@ -1,0 +1,103 @@
+"""Command line of the pretraining: `python -m components.pretraining STEP --work DIR --out DIR`.
+
+Steps, in order: data, clip, decoder, encoder, base, weights; `all` runs them one after the other,
+and the middle ones may run side by side. `base` also runs under torchrun, on several processes.
+`weights` saves what the others trained. Each continues from its checkpoint in the work folder.
+The weights end in DIR/sdxl-small and DIR/clip-small.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from components.pretraining.data import GRID_PREFIX, PretrainingSet
+
+STEPS = ("data", "clip", "decoder", "encoder", "base", "weights")
+
+
+def main() -> None:
+    """Parse the arguments and run the steps asked for."""
+    parser = argparse.ArgumentParser(prog="python -m components.pretraining", description=__doc__)
+    parser.add_argument("step", choices=(*STEPS, "all"))
+    parser.add_argument("--work", type=Path, required=True, help="data and checkpoints")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the weights")
+    parser.add_argument("--materials", type=int, default=6144)
+    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--clip-steps", type=int, default=2000)
+    parser.add_argument("--decoder-steps", type=int, default=4000)
+    parser.add_argument("--encoder-steps", type=int, default=2000)
+    parser.add_argument("--base-steps", type=int, default=8000)
+    parser.add_argument("--batch", type=int, default=16, help="images a step and process (base)")
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    if "WORLD_SIZE" in os.environ:
+        torch.distributed.init_process_group("gloo")
+    for step in STEPS if arguments.step == "all" else (arguments.step,):
+        run_step(step, arguments)
+
+
+def run_step(step: str, arguments: argparse.Namespace) -> None:
+    """One step; heavy imports stay inside, because the data step starts many processes."""
+    from components.pretraining import data
+
+    folder = arguments.work / "data"
+    if step == "data":
+        data.build(folder, arguments.materials, 128, arguments.processes, arguments.seed)
+        return
+    pretraining_set = data.load(folder)
+    if step == "clip":
+        from components.pretraining.clip import train_clip
+
+        train_clip(
+            pretraining_set.renderings,
+            [pretraining_set.prompts[i] for i in pretraining_set.rendered],
+            [pretraining_set.categories[i] for i in pretraining_set.rendered],
+            steps=arguments.clip_steps,
+            batch=128,
+            out=arguments.out / "clip-small",
+            work=arguments.work / "clip",
+            seed=arguments.seed,
+        )
+        return
+    train_part(step, pretraining_set, arguments)
+
+
+def train_part(step: str, data: PretrainingSet, arguments: argparse.Namespace) -> None:
+    """Train the decoder, the encoder or the base, or put the three together."""
+    from components.core.diffusion.small import build_small
+    from components.pretraining import base, vae
+    from components.pretraining.principal import PatchBasis
+
+    model = build_small([GRID_PREFIX + prompt for prompt in data.prompts], seed=arguments.seed)
+    channels = model.latent_shape[0]
+    basis = PatchBasis.fit(np.concatenate([data.grids[::16], data.renderings[::16]]), channels)
+    vae.ease(model.vae)
+    common = {"work": arguments.work, "seed": arguments.seed}
+    if step in ("decoder", "weights"):
+        vae.train_decoder(
+            model.vae, basis, data.grids, data.renderings,
+            steps=arguments.decoder_steps, batch_size=8, learning_rate=2e-3, **common,
+        )  # fmt: skip
+    if step in ("encoder", "weights"):
+        vae.train_encoder(
+            model.vae, basis, data.grids, data.renderings,
+            steps=arguments.encoder_steps, batch_size=8, learning_rate=2e-3, **common,
+        )  # fmt: skip
+    if step in ("base", "weights"):
+        base.train_base(
+            model, data, basis, steps=arguments.base_steps, batch_size=arguments.batch,
+            learning_rate=8e-4, grid_share=0.7, variants=4, **common,
+        )  # fmt: skip
+    if step == "weights":
+        model.save(arguments.out / "sdxl-small", dtype=torch.float16)
+
+
+if __name__ == "__main__":
+    main()
