@@ -1,16 +1,19 @@
-"""`realmat doctor`: what of this machine is usable, and how to mend what is not."""
+"""`realmat doctor` and `serve`: what of this machine is usable, and the web application on it."""
 
 import argparse
 import json
 import os
 import shutil
+import socket
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlparse
 
 from components.core.errors import UserError
+from pipelines.arguments import add_model, find_registry, number
 from pipelines.runs import registry_uri, runs_folder
 
 MEMORY_GB = 8
@@ -28,7 +31,18 @@ class Check:
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Adds the command to the parser."""
+    """Adds the commands to the parser."""
+    serve = commands.add_parser(
+        "serve",
+        help="serve the web application",
+        description="Serves the demo of the registered model to browsers.",
+        epilog="example: realmat serve --port 8080",
+    )
+    serve.add_argument("--host", metavar="NAME", default="127.0.0.1", help="default: 127.0.0.1")
+    serve.add_argument("--port", metavar="N", type=number(1, 65535), default=7860)
+    add_model(serve)
+    serve.set_defaults(call=_serve)
+
     doctor = commands.add_parser(
         "doctor",
         help="what of this machine is usable",
@@ -37,6 +51,23 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     )
     doctor.add_argument("--json", action="store_true", help="one JSON object")
     doctor.set_defaults(call=_doctor)
+
+
+def _serve(given: argparse.Namespace) -> int:
+    from apps.server import serve
+
+    find_registry(given.model)
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((given.host, given.port))
+        except OSError as error:
+            raise UserError(
+                f"{given.host}:{given.port} cannot be served ({error.strerror or error}): choose "
+                "another --port or --host."
+            ) from error
+    serve(given.host, given.port, given.model)
+    return 0
 
 
 def _doctor(given: argparse.Namespace) -> int:
@@ -155,9 +186,6 @@ def _services() -> Iterator[Check]:
 
 def _answers(address: str) -> bool:
     """Whether something listens there."""
-    import socket
-    from urllib.parse import urlparse
-
     parts = urlparse(address)
     try:
         port = parts.port or (443 if parts.scheme == "https" else 80)

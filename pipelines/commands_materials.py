@@ -2,19 +2,16 @@
 
 import argparse
 import json
-import os
 import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from components.core.errors import UserError
-from pipelines.runs import registry_uri
+from pipelines.arguments import add_model, find_registry, number
 
 if TYPE_CHECKING:
     from components.core.materials.material import Material
 
-CHAMPION = "models:/realmat@champion"
 FORMATS = ("zip", "glb", "mtlx")
 
 
@@ -27,9 +24,9 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         epilog="example: realmat generate 'old red brick wall' -n 4 --format glb -o bricks",
     )
     generate.add_argument("prompt", metavar="PROMPT", help="what to make, in English")
-    generate.add_argument("-n", type=_number(1, 10_000), default=1, help="how many (default: 1)")
-    generate.add_argument("--seed", metavar="S", type=_number(0, 2**31), default=0)
-    _add_model(generate)
+    generate.add_argument("-n", type=number(1, 10_000), default=1, help="how many (default: 1)")
+    generate.add_argument("--seed", metavar="S", type=number(0, 2**31), default=0)
+    add_model(generate)
     generate.add_argument("--tileable", action="store_true", help="edges that fit each other")
     generate.add_argument(
         "--format",
@@ -53,9 +50,9 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     light = render.add_mutually_exclusive_group()
     light.add_argument("--environment", metavar="FILE", help="a .hdr or .exr environment map")
     light.add_argument("--point-light", action="store_true", help="one lamp above the material")
-    render.add_argument("--size", metavar="PX", type=_number(8, 4096), default=512)
-    render.add_argument("--spp", metavar="N", type=_number(1, 65536), default=64)
-    render.add_argument("--seed", metavar="S", type=_number(0, 2**31), default=0)
+    render.add_argument("--size", metavar="PX", type=number(8, 4096), default=512)
+    render.add_argument("--spp", metavar="N", type=number(1, 65536), default=64)
+    render.add_argument("--seed", metavar="S", type=number(0, 2**31), default=0)
     render.add_argument("-o", "--output", metavar="FILE", required=True, help=".png or .exr")
     render.set_defaults(call=_render)
 
@@ -66,34 +63,8 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         epilog="example: realmat score bricks.png photo.jpg",
     )
     score.add_argument("images", metavar="IMAGE", nargs="+")
-    _add_model(score)
+    add_model(score)
     score.set_defaults(call=_score)
-
-
-def _add_model(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "--model", metavar="URI", default=CHAMPION, help=f"registry URI or folder ({CHAMPION})"
-    )
-
-
-def _number(low: int, high: int) -> Callable[[str], int]:
-    """Returns a converter of whole numbers in [low, high]."""
-
-    def convert(text: str) -> int:
-        if not re.fullmatch(r"-?\d+", text) or not low <= int(text) <= high:
-            raise argparse.ArgumentTypeError(f"'{text}' is no whole number from {low} to {high}")
-        return int(text)
-
-    return convert
-
-
-def _find_registry(model: str) -> None:
-    """Lets MLflow read the registry that holds `models:/…`."""
-    if model.startswith("models:/"):
-        from components.core.platform.tracking import quiet_mlflow
-
-        os.environ["MLFLOW_TRACKING_URI"] = registry_uri()
-        quiet_mlflow()
 
 
 def _generate(given: argparse.Namespace) -> int:
@@ -103,7 +74,7 @@ def _generate(given: argparse.Namespace) -> int:
     prompt = check_prompt(given.prompt)
     output = Path(given.output)
     output.mkdir(parents=True, exist_ok=True)
-    _find_registry(given.model)
+    find_registry(given.model)
     generator = MaterialGenerator.load(given.model)
     seeds = range(given.seed, given.seed + given.n)
     materials = generator.generate([prompt] * given.n, list(seeds), tileable=given.tileable)
@@ -196,7 +167,7 @@ def _score(given: argparse.Namespace) -> int:
     from components.core.materials.photos import read_photo
 
     images = [(read_photo(Path(name), SCORE_SIZE) * 255).round() for name in given.images]
-    _find_registry(given.model)
+    find_registry(given.model)
     features, scorer = load_scorer(given.model)
     scores = scorer(features.images(np.stack(images).astype(np.uint8)))
     for name, score in zip(given.images, scores, strict=True):

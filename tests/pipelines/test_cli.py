@@ -11,7 +11,7 @@ from components.core.materials.material import Material
 from pipelines.cli import main, parser
 from pipelines.local import locked
 
-COMMANDS = ("run", "compile", "submit", "generate", "render", "score", "doctor")
+COMMANDS = ("run", "compile", "submit", "generate", "render", "score", "serve", "doctor")
 
 
 @pytest.fixture(autouse=True)
@@ -74,6 +74,8 @@ def test_the_examples_are_understood(command: str, capsys: pytest.CaptureFixture
         ("score {tmp}/nowhere.png", "nowhere.png"),
         ("score {tmp}/file", "not an image"),
         ("score", "IMAGE"),
+        ("serve --port 0", "whole number"),
+        ("serve", "No champion is registered"),
         ("paint", "invalid choice"),
     ],
 )

@@ -10,6 +10,9 @@ from pipelines.recipe import STAGES, build_recipe, load_recipe, names
 
 # Section of the paper, key of the recipe, value in the paper.
 PAPER: list[tuple[str, str, Any]] = [
+    ("5", "sdxl_finetune.learning_rate", 2e-6),
+    ("5", "sdxl_finetune.batch_size", 120),
+    ("5", "sdxl_finetune.iterations", 400_000),
     ("4.1", "material_sampling.materials", 2000),
     ("4.1", "material_sampling.environments_per_material", 10),
     ("4.1", "annotation_sync.items_per_set", 2000),
