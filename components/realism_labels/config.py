@@ -11,7 +11,7 @@ class Config(BaseModel, frozen=True, extra="forbid"):
     device: str = Field("auto", pattern="^(auto|cpu|cuda)$", description="Where to compute.")
     learning_rate: float = Field(1e-3, gt=0, description="Learning rate of the classifiers.")
     batch_size: int = Field(64, ge=1, description="Images in one step.")
-    epochs: int = Field(100, ge=1, description="Passes over the judged images.")
+    steps: int = Field(2000, ge=1, description="Steps of training of each classifier.")
     weight_decay: float = Field(1e-2, ge=0, description="AdamW's weight decay.")
     photograph_threshold: float = Field(
         0.2, gt=0, lt=1, description="Probability above which a photograph counts as realistic."

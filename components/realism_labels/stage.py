@@ -122,12 +122,12 @@ def train_classifier(config: Config, part: ImageSet, tracker: Tracker) -> Linear
     return fit_linear(
         features,
         loss,
-        epochs=config.epochs,
+        steps=config.steps,
         batch=config.batch_size,
         learning_rate=config.learning_rate,
         weight_decay=config.weight_decay,
         seed=derive_seed(config.seed, "realism_labels", part.name),
-        on_epoch=lambda epoch, value: tracker.log_metrics({f"{part.name}_loss": value}, epoch),
+        on_progress=lambda step, value: tracker.log_metrics({f"{part.name}_loss": value}, step),
     )
 
 

@@ -11,9 +11,9 @@ class Config(BaseModel, frozen=True, extra="forbid"):
     device: str = Field("auto", pattern="^(auto|cpu|cuda)$", description="Where to compute.")
     learning_rate: float = Field(1e-3, gt=0, description="Learning rate of the linear layer.")
     batch_size: int = Field(64, ge=2, description="Images in one step.")
-    epochs: int = Field(120, ge=1, description="Passes over the labelled images.")
+    steps: int = Field(3000, ge=1, description="Steps of training of each scorer.")
     mse_weight: float = Field(1.0, ge=0, description="Lambda 1 of equation 5.")
     tv_weight: float = Field(100.0, ge=0, description="Lambda 2 of equation 5.")
     neighbours: int = Field(
-        8, ge=1, description="Nearest images that each image is joined with in the TV graph."
+        4, ge=1, description="Nearest images that each image is joined with in the TV graph."
     )

@@ -130,11 +130,12 @@ def train(
     return fit_linear(
         features,
         loss,
-        epochs=config.epochs,
+        steps=config.steps,
         batch=config.batch_size,
         learning_rate=config.learning_rate,
+        start=float(label.mean()),
         seed=derive_seed(config.seed, "reward_training", split),
-        on_epoch=lambda epoch, value: tracker.log_metrics({f"{name}_loss": value}, epoch),
+        on_progress=lambda step, value: tracker.log_metrics({f"{name}_loss": value}, step),
     )
 
 

@@ -5,11 +5,15 @@ inputs". Johnson et al., whom it cites, penalise squared differences of neighbou
 total variation with exponent 2. Here the place of the pixel grid is taken by the graph that joins
 every image with its k nearest images in CLIP space:
 
-    L_tv = mean over edges (i, j) of (r(x_i) - r(x_j))^2
+    L_tv = 1 / B^2 * sum over the images i of a batch and their neighbours j of (r(x_i) - r(x_j))^2
 
-For a linear r with weights w this is w^T S w, with S the mean outer product of the differences of
-neighbouring features: the term takes weight away from the directions in which look-alikes differ,
-and leaves it to those that tell realistic from unrealistic.
+that is, the mean over the B x B pairs of a batch of B, in which all but k / B are no neighbours and
+count nothing. With this normalisation the paper's weights, 1 and 100, keep both terms in force at
+its batch of 64; divided by the number of edges instead, the term would flatten the score.
+
+For a linear r with weights w this is w^T S w, with S proportional to the mean outer product of the
+differences of neighbouring features: the term takes weight away from the directions in which
+look-alikes differ, and leaves it to those that tell realistic from unrealistic.
 """
 
 from __future__ import annotations
@@ -33,7 +37,7 @@ def nearest(features: NDArray[np.float32], neighbours: int) -> NDArray[np.int64]
 
 
 def total_variation(score: Score, x_bd: torch.Tensor, neighbours_bkd: torch.Tensor) -> torch.Tensor:
-    """L_tv over the edges from a batch of features to their neighbours."""
+    """L_tv of a batch of features (B, D) and the neighbours (B, k, D) of each of them."""
     batch, k, width = neighbours_bkd.shape
     others = score(neighbours_bkd.reshape(batch * k, width)).reshape(batch, k)
-    return (score(x_bd)[:, None] - others).square().mean()
+    return (score(x_bd)[:, None] - others).square().sum() / batch**2

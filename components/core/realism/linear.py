@@ -26,23 +26,26 @@ def fit_linear(
     features_nd: NDArray[np.float32],
     loss: Loss,
     *,
-    epochs: int,
+    steps: int,
     batch: int,
+    start: float = 0.0,
     learning_rate: float,
     weight_decay: float = 0.0,
     seed: int = 0,
-    on_epoch: Callable[[int, float], None] = lambda epoch, value: None,
+    on_progress: Callable[[int, float], None] = lambda step, value: None,
 ) -> LinearScorer:
-    """Minimise `loss` over random batches of rows; starts from the zero layer.
+    """Minimise `loss` over random batches of rows, in `steps` steps.
 
-    on_epoch receives the number of finished epochs and the mean loss of the last one.
+    The layer starts as the constant `start`. The learning rate falls to zero along a cosine,
+    which averages out the noise of the last batches. on_progress receives the number of finished
+    steps and the mean loss since its last call, twenty times in all.
     """
     mean = torch.from_numpy(features_nd.mean(0))
     # A dimension that hardly varies must not be blown up to the others' size.
     scale = torch.from_numpy(features_nd.std(0)).clamp_min(0.1 * float(features_nd.std(0).mean()))
     scale = scale.clamp_min(1e-6)
     weight = torch.zeros(features_nd.shape[1], requires_grad=True)
-    bias = torch.zeros(1, requires_grad=True)
+    bias = torch.full((1,), start, requires_grad=True)
     optimizer = torch.optim.AdamW(
         [
             {"params": [weight], "weight_decay": weight_decay},
@@ -54,17 +57,23 @@ def fit_linear(
     def score(x_bd: torch.Tensor) -> torch.Tensor:
         return ((x_bd - mean) / scale) @ weight + bias
 
+    decay = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     rng = np.random.default_rng(seed)
-    for epoch in range(epochs):
-        order = torch.from_numpy(rng.permutation(len(features_nd)))
-        losses = []
-        for rows in order.split(batch):
-            value = loss(score, rows)
-            optimizer.zero_grad()
-            value.backward()
-            optimizer.step()
-            losses.append(float(value.detach()))
-        on_epoch(epoch + 1, float(np.mean(losses)))
+    order: list[int] = []
+    losses: list[float] = []
+    for step in range(1, steps + 1):
+        if len(order) < min(batch, len(features_nd)):
+            order += rng.permutation(len(features_nd)).tolist()
+        rows, order = torch.tensor(order[:batch]), order[batch:]
+        value = loss(score, rows)
+        optimizer.zero_grad()
+        value.backward()
+        optimizer.step()
+        decay.step()
+        losses.append(float(value.detach()))
+        if step % max(1, steps // 20) == 0:
+            on_progress(step, float(np.mean(losses)))
+            losses = []
     folded = weight.detach() / scale
     return LinearScorer(folded.numpy(), float(bias.detach() - folded @ mean))
 
