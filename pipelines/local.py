@@ -25,6 +25,7 @@ import yaml
 from pydantic import BaseModel
 
 from components.core.errors import UserError
+from components.core.platform.lifeline import lifeline
 from components.core.platform.storage import fingerprint
 from pipelines.cluster import compile_pipeline
 from pipelines.recipe import Recipe
@@ -53,7 +54,7 @@ def run_local(recipe: Recipe, output: Path, sources: Sources, until: str = "") -
         shutil.rmtree(scratch, ignore_errors=True)
         scratch.mkdir()
         with PipelineRecord(recipe, sources.model_dump()) as record:
-            with record.publishing():
+            with lifeline(scratch / "lifeline"), record.publishing():
                 _execute(pipeline, scratch, sources, record, output / "run.log")
             report = record.report(output / "report")
         shutil.rmtree(scratch)
@@ -92,6 +93,7 @@ def environment(output: Path, scratch: Path) -> Iterator[None]:
         REALMAT_STORE=str(output / "store"),
         REALMAT_RECORD=str(scratch / "record.jsonl"),
         REALMAT_JOURNAL=str(scratch / "journal"),
+        REALMAT_LIFELINE=str(scratch / "lifeline"),
         PYTHONPATH=os.pathsep.join([str(CHECKOUT), *filter(None, [before.get("PYTHONPATH")])]),
         PYTHONUNBUFFERED="1",
         TOKENIZERS_PARALLELISM="false",

@@ -28,11 +28,13 @@ from components.core.platform.artifacts import (
 )
 from components.core.platform.journal import RUN_NOTE, journal
 from components.core.platform.key import stage_key
+from components.core.platform.lifeline import follow
 from components.core.platform.tracking import StageTracker, stage_run
 
 STORE = "REALMAT_STORE"  # folder of finished stages; beside the outputs when unset
 PARENT_RUN = "REALMAT_PARENT_RUN"  # MLflow run of the pipeline
 JOURNAL = "REALMAT_JOURNAL"  # folder of journals that another process sends to MLflow
+LIFELINE = "REALMAT_LIFELINE"  # named pipe of the process that runs the pipeline
 RECORD = "REALMAT_RECORD"  # file that receives one JSON line for every stage
 DATASETS = ("material-grids", "generated-materials", "photographs", "realism-labels", "prompts")
 
@@ -48,6 +50,8 @@ def run_task(
     cached: bool = True,
 ) -> None:
     """Runs a stage as the body of a pipeline task: a user's error is one sentence and exit 2."""
+    if LIFELINE in os.environ:
+        follow(Path(os.environ[LIFELINE]))
     try:
         execute(
             stage,
@@ -134,6 +138,8 @@ def _run(
     started = time.monotonic()
     resumed = work.exists()
     work.mkdir(parents=True, exist_ok=True)
+    for leftover in finished.parent.glob(f".{finished.name}.*"):
+        shutil.rmtree(leftover)  # half an artifact of a killed attempt
     print(f"{stage}: {'resumed' if resumed else 'started'} {finished.name}", flush=True)
     tags = {f"input.{name}": value for name, value in hashes.items()}
     tags |= {f"uri.{name}": uri for name, uri in parameters.items() if uri}
