@@ -36,7 +36,8 @@ class PatchBasis:
         mean = patches.mean(0)
         variances, vectors = torch.linalg.eigh(torch.cov((patches - mean).T))
         order = torch.argsort(variances, descending=True)[:channels]
-        deviations = variances[order].sqrt()
+        # Directions without variance (few images) keep a finite scale.
+        deviations = variances[order].clamp(min=1e-6).sqrt()
         target = deviations**SPREAD
         target = target / target.square().mean().sqrt()
         # The sign of an eigenvector is arbitrary: fixed here, so that a refit gives the same basis.

@@ -5,7 +5,7 @@ The maps are those of the paper (section 4.2): albedo, height, roughness and met
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -70,13 +70,19 @@ class Material:
         """The material at size × size pixels: area average downwards, bilinear upwards."""
         if self.size == (size, size):
             return self
-        return replace(self, **{name: resize(values, size) for name, values in self.maps().items()})
+        return self._with_each(lambda values: resize(values, size))
 
     def rolled(self, down: int, right: int) -> Material:
         """The maps shifted with wrap-around; a tileable material stays seamless."""
+        return self._with_each(lambda values: np.roll(values, (down, right), (0, 1)))
+
+    def _with_each(self, change: Callable[[FloatArray], FloatArray]) -> Material:
         return replace(
             self,
-            **{n: np.roll(values, (down, right), (0, 1)) for n, values in self.maps().items()},
+            albedo=change(self.albedo),
+            height=change(self.height),
+            roughness=change(self.roughness),
+            metallic=change(self.metallic),
         )
 
     def normal(self, strength: float = 0.06) -> FloatArray:
