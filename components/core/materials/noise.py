@@ -45,7 +45,7 @@ def spectral(
 ) -> FloatArray:
     """Gaussian noise with amplitude f^(-beta/2) between `low` and `high` cycles a tile, in [0, 1].
 
-    stretch: (u, v) factors on the frequency; (1, 6) gives streaks along u (fibres, wood grain).
+    stretch: (u, v) factors on the frequency; (6, 1) gives streaks along u (fibres, wood grain).
     """
     fx = np.fft.rfftfreq(size, 1 / size) * stretch[0]
     fy = np.fft.fftfreq(size, 1 / size) * stretch[1]
@@ -59,7 +59,7 @@ def spectral(
 
 
 def ridged(rng: np.random.Generator, size: int, beta: float = 2.0, low: float = 2.0) -> FloatArray:
-    """Sharp crests where spectral noise crosses its middle: cracks, veins, ridges; 1 on the crest."""
+    """Cracks, veins and ridges: 1 on the crests where spectral noise crosses its middle."""
     return 1.0 - np.abs(2.0 * spectral(rng, size, beta, low) - 1.0)
 
 
