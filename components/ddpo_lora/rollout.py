@@ -19,6 +19,18 @@ from components.core.diffusion.sampler import Trajectory, sample_trajectory
 from components.core.diffusion.step import Step, ddpm_step
 
 
+class EncodedPrompts:
+    """Every prompt of a run, encoded once; afterwards the text encoders are not needed."""
+
+    def __init__(self, model: TextToImage, prompts: Sequence[str]) -> None:
+        unique = sorted(set(prompts))
+        self._row = {prompt: row for row, prompt in enumerate(unique)}
+        self._embeds = model.encode_prompts(unique)
+
+    def __getitem__(self, prompts: Sequence[str]) -> PromptEmbeds:
+        return self._embeds[[self._row[prompt] for prompt in prompts]]
+
+
 @dataclass(frozen=True)
 class Rollout:
     """One forward batch of B trajectories; `trajectory` holds float32 states (B, S+1, C, H, W)."""
@@ -89,3 +101,8 @@ def evaluate_transition(
     return ddpm_step(
         model.schedule, velocity, t, t_prev, x_t, x_prev=states[:, index + 1].contiguous()
     )
+
+
+def parts(total: int, size: int) -> list[slice]:
+    """Slices of `size` that cover `total` items; the last one may be shorter."""
+    return [slice(start, min(start + size, total)) for start in range(0, total, size)]

@@ -59,7 +59,7 @@ def test_an_epoch_takes_the_announced_number_of_optimizer_steps(tmp_path: Path) 
     assert config.optimizer_steps_per_epoch == 8 // (2 * 2) * 2
     subject = trainer(config, tmp_path)
     subject.run()
-    assert subject.optimizer_steps == 2 * config.optimizer_steps_per_epoch
+    assert subject.update.steps == 2 * config.optimizer_steps_per_epoch
 
 
 def test_only_the_adapter_learns(tmp_path: Path) -> None:
@@ -79,8 +79,7 @@ def test_accumulating_forward_batches_gives_the_gradient_of_the_whole(tmp_path: 
     model = micro_model()
     subject = trainer(config, tmp_path, model)
     rollouts = subject.roll_out(np.random.default_rng(0))
-    rewards = np.arange(8.0)
-    advantages = (rewards - rewards.mean()) / (rewards.std() + 1e-6)
+    advantages = np.linspace(-2.0, 1.0, 8)
     parameters = [p for p in model.unet.parameters() if p.requires_grad]
     total = torch.zeros(())
     for number, rollout in enumerate(rollouts):
@@ -89,8 +88,7 @@ def test_accumulating_forward_batches_gives_the_gradient_of_the_whole(tmp_path: 
             step = evaluate_transition(model, rollout, index, guidance=1.0)
             total = total - (step.log_prob * weights).mean() / (2 * 3)
     expected = torch.autograd.grad(total, parameters)
-    subject._statistics._min_count = 99  # compare with the batch, as computed above
-    subject.update(rollouts, rewards, np.random.default_rng(0))
+    subject.update(rollouts, advantages, np.random.default_rng(0))
     for parameter, gradient in zip(parameters, expected, strict=True):
         assert parameter.grad is not None
         torch.testing.assert_close(parameter.grad, gradient.float(), rtol=1e-3, atol=1e-7)
@@ -99,9 +97,10 @@ def test_accumulating_forward_batches_gives_the_gradient_of_the_whole(tmp_path: 
 def test_a_share_of_the_timesteps_costs_a_share_of_the_forward_passes(tmp_path: Path) -> None:
     model = micro_model()
     subject = trainer(micro_config(steps=11, train_timestep_fraction=0.3), tmp_path, model)
-    drawn = [subject._draw_transitions(np.random.default_rng(seed)) for seed in range(20)]
-    assert {len(set(indices)) for indices in drawn} == {3}
+    drawn = [dict(subject.update.draw_transitions(np.random.default_rng(s))) for s in range(20)]
+    assert {len(indices) for indices in drawn} == {3}
     assert {index for indices in drawn for index in indices} == set(range(10))
+    assert sum(drawn[0].values()) == pytest.approx(1.0)
 
 
 def test_history_says_what_was_measured_and_when(tmp_path: Path) -> None:
