@@ -28,14 +28,12 @@ class Parser(argparse.ArgumentParser):
 
 def parser() -> argparse.ArgumentParser:
     """Returns the parser of all commands."""
-    top = Parser(
+    top: argparse.ArgumentParser = Parser(
         prog="realmat",
         description="Realistic PBR materials from text: train the generator and use it.",
         epilog="example: realmat generate 'old red brick wall' -o brick",
     )
-    commands = top.add_subparsers(
-        dest="command", metavar="COMMAND", required=True, parser_class=Parser
-    )
+    commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
     commands_pipeline.add(commands)
     commands_materials.add(commands)
     commands_machine.add(commands)

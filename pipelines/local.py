@@ -134,7 +134,7 @@ def _execute(
     with log.open("w", buffering=1) as file:
         screen = Screen(sys.stdout, file)
         try:
-            with contextlib.redirect_stdout(screen):  # type: ignore[type-var]
+            with contextlib.redirect_stdout(screen):
                 component(**sources.model_dump(), parent_run=record.run_id)
         except RuntimeError as error:
             raise record.failure(log) from error
