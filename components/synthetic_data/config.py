@@ -1,0 +1,24 @@
+"""What can be set about the synthetic data. Defaults are the paper's (sections 4.1 and 5)."""
+
+from pydantic import BaseModel, Field
+
+
+class Config(BaseModel, frozen=True, extra="forbid"):
+    """Settings of the stage `synthetic_data`."""
+
+    seed: int = Field(0, ge=0, description="Everything random in this stage follows from it.")
+    base_materials: int = Field(
+        8615, ge=16, description="Library materials, spread evenly over the 16 categories."
+    )
+    variations: int = Field(
+        126_000, ge=16, description="Grids to make; each base material is varied about as often."
+    )
+    map_size: int = Field(
+        512, ge=16, le=4096, description="Side of one map in pixels; a grid is twice that."
+    )
+    oversampling: int = Field(
+        2, ge=1, le=4, description="Maps are painted this many times larger and averaged down."
+    )
+    material_share: float = Field(
+        0.5, gt=0, le=1, description="Share of the grids that given materials (if any) become."
+    )
