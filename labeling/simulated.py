@@ -105,7 +105,7 @@ def measure(image_hwc: NDArray[np.uint8]) -> Statistics:
 def merit(s: Statistics) -> float:
     """Realism in [0, 1]: the product of the merits."""
     merits = (
-        _rises(s.slope, -0.75, -0.15),
+        _rises(s.slope, -0.60, 0.00),
         1 - _rises(s.slope, 0.70, 1.00),
         _rises(s.contrast, 0.004, 0.016),
         1 - _rises(s.contrast, 0.26, 0.40),

@@ -11,7 +11,7 @@ from components.realism_labels.splits import split_of
 from components.realism_labels.stage import image_set, label_rows, write
 from components.realism_labels.votes import hand_labels
 
-CONFIG = Config(steps=1000)
+CONFIG = Config(steps=800, learning_rate=1e-2)
 
 
 def features(count: int, seed: int) -> np.ndarray:

@@ -17,25 +17,25 @@ from components.reward_training.variation import nearest, total_variation
 from components.reward_training.views import views
 
 DIMENSIONS = 24
-CLUSTERS = 60
+CLUSTERS = 300
 
 
 def unit(x: np.ndarray) -> np.ndarray:
     return (x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float32)
 
 
-def data(seed: int = 0, per_cluster: int = 14) -> Labelled:
+def data(seed: int = 0, per_cluster: int = 6) -> Labelled:
     """Clusters of look-alikes. The first dimension tells their realism; in the last eight the
     members of a cluster differ at random, and by chance a little with the label."""
     rng = np.random.default_rng(seed)
     centres = rng.normal(size=(CLUSTERS, DIMENSIONS))
     centres[:, -8:] = 0
     real = np.arange(CLUSTERS) % 2
-    centres[:, 0] = 1.2 * (2 * real - 1) + rng.normal(0, 0.4, CLUSTERS)
+    centres[:, 0] = 1.5 * (2 * real - 1) + rng.normal(0, 0.6, CLUSTERS)
     x = np.repeat(centres, per_cluster, axis=0)
     x[:, :-8] += rng.normal(0, 0.05, (len(x), DIMENSIONS - 8))
     label = np.repeat(real, per_cluster)
-    x[:, -8:] += rng.normal(0, 0.8, (len(x), 8)) + 0.15 * (2 * label - 1)[:, None]
+    x[:, -8:] += rng.normal(0, 0.5, (len(x), 8)) + 0.25 * (2 * label - 1)[:, None]
     splits = np.array(["reward", "gold", "test"])[
         np.repeat(np.arange(CLUSTERS) // 2 % 3, per_cluster)
     ]
