@@ -100,18 +100,19 @@ def train_vocabulary(
     rules = CLIPTokenizer().backend_tokenizer  # CLIP's normalizer and word splitting
     bpe = Tokenizer(models.BPE(end_of_word_suffix="</w>", continuing_subword_prefix=""))
     bpe.normalizer, bpe.pre_tokenizer = rules.normalizer, rules.pre_tokenizer
+    single = [*alphabet, *(byte + "</w>" for byte in alphabet)]
     trainer = trainers.BpeTrainer(
         vocab_size=size - 2,
-        initial_alphabet=alphabet,
         end_of_word_suffix="</w>",
         show_progress=False,
-        special_tokens=[],
+        # Listed here they are numbered in this order; left to the trainer, the ones that end a
+        # word are numbered at random, and pairs of equal count are then merged in random order.
+        special_tokens=single,
     )
     bpe.train_from_iterator(captions, trainer)
     merges = [tuple(pair) for pair in json.loads(bpe.to_str())["model"]["merges"]]
     merges = merges[: size - 2 - 2 * len(alphabet)]
-    tokens = [*alphabet, *(byte + "</w>" for byte in alphabet), *(a + b for a, b in merges)]
-    unique = dict.fromkeys([*tokens, START, END])
+    unique = dict.fromkeys([*single, *(a + b for a, b in merges), START, END])
     return {token: index for index, token in enumerate(unique)}, merges
 
 

@@ -10,7 +10,12 @@ from diffusers import StableDiffusionXLPipeline
 from components.core.diffusion.denoiser import guided_velocity, predict_velocity, time_ids
 from components.core.diffusion.loss import loss_by_timestep, v_prediction_loss
 from components.core.diffusion.model import TextToImage, load_model
-from components.core.diffusion.small import SmallConfig, build_small, parameter_count
+from components.core.diffusion.small import (
+    SmallConfig,
+    build_small,
+    parameter_count,
+    train_vocabulary,
+)
 from components.core.errors import UserError
 
 PROMPTS = ["brick, old red brick wall", "metal, copper"]
@@ -162,3 +167,10 @@ def test_words_of_the_captions_become_single_tokens() -> None:
     assert len(ids) == 4
     assert ids[-1] == model.text_encoder_2.config.eos_token_id == model.tokenizer.eos_token_id
     assert model.tokenizer_2.pad_token_id == 0
+
+
+def test_the_vocabulary_is_the_same_in_every_process() -> None:
+    """Captions with many pairs of equal count: their order must not depend on chance."""
+    captions = ["old red brick wall", "scratched copper plate", "oak floor", "grey gravel"]
+    merges = [train_vocabulary(captions, 600)[1] for _ in range(8)]
+    assert all(other == merges[0] for other in merges)
