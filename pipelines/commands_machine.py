@@ -54,9 +54,9 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 
 
 def _serve(given: argparse.Namespace) -> int:
+    find_registry(given.model)
     from apps.server import serve
 
-    find_registry(given.model)
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
