@@ -42,7 +42,7 @@ bench: $(READY) ## measure the library, the renderer, the generator
 	@$(BIN)/python -m pytest -o python_files='bench_*.py' -s tests
 
 weights: $(READY) ## train the shipped small models again (hours on a CPU)
-	@$(BIN)/python -m components.pretraining
+	@$(BIN)/python -m components.pretraining all --work runs/pretraining --out components/core/weights
 
 clean: ## remove runs and caches (the virtual environment stays)
 	@rm -rf runs build dist *.egg-info .mypy_cache .ruff_cache .import_linter_cache .hypothesis .pytest_cache
