@@ -10,6 +10,9 @@ from pipelines.recipe import STAGES, build_recipe, load_recipe, names
 
 # Section of the paper, key of the recipe, value in the paper.
 PAPER: list[tuple[str, str, Any]] = [
+    ("4.1", "synthetic_data.base_materials", 8615),
+    ("4.1", "synthetic_data.variations", 126_000),
+    ("5", "synthetic_data.map_size", 512),  # grids of 1024 x 1024
     ("5", "sdxl_finetune.learning_rate", 2e-6),
     ("5", "sdxl_finetune.batch_size", 120),
     ("5", "sdxl_finetune.iterations", 400_000),
