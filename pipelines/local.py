@@ -140,6 +140,13 @@ def _execute(
             raise record.failure(log) from error
 
 
+NOISE = (
+    r"[\[{}]", "Traceback", "WARNING", "INFO", "DEBUG",
+    r"\w+: \w+\( name=",  # kfp: the artifacts that a task wrote
+    r".*Warning: ", r"\w+Error\(",  # libraries: what they make do without
+)  # fmt: skip
+
+
 class Screen:
     """Everything goes to the log; the stages' own lines go to the screen, with the time passed.
 
@@ -147,9 +154,7 @@ class Screen:
     task's traceback, between such lines.
     """
 
-    SHOWN = re.compile(
-        r"    (?![\s\[{}]|Traceback|WARNING|INFO|DEBUG|\w+: \w+\( name=)(?P<text>.+)"
-    )
+    SHOWN = re.compile(r"    (?!\s|{noise})(?P<text>.+)".replace("{noise}", "|".join(NOISE)))
 
     def __init__(self, screen: TextIO, log: TextIO) -> None:
         self.screen = screen
