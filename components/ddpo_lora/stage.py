@@ -70,7 +70,7 @@ def write(
     )
     history = trainer.run()
     with new_artifact(output, KIND, "ddpo_lora", config) as folder:
-        save_lora(model.unet, folder / "adapter")
+        save_lora(model.unet, folder)
         text = "".join(json.dumps(row) + "\n" for row in history)
         (folder / "history.jsonl").write_text(text, encoding="utf-8")
     tracker.log_figure(figure(history), "reward.png")

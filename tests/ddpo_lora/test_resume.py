@@ -42,7 +42,7 @@ def train(folder: Path, *, suicidal: bool = False) -> list[dict[str, Any]]:
 
 
 def adapter(folder: Path) -> dict[str, bytes]:
-    files = sorted((folder / "lora" / "adapter").rglob("*.safetensors"))
+    files = sorted((folder / "lora").rglob("*.safetensors"))
     assert files
     return {file.name: file.read_bytes() for file in files}
 
