@@ -1,4 +1,4 @@
-"""Where training runs, decided before DeepSpeed is imported: it looks for devices at that moment."""
+"""Where training runs, decided before DeepSpeed is imported, which looks for devices then."""
 
 from __future__ import annotations
 
