@@ -27,7 +27,7 @@ NEWEST = "newest.json"
 _PLAIN = (str, int, float, bool, type(None))
 
 
-class SafetensorsCheckpoints(CheckpointEngine):  # type: ignore[misc]
+class SafetensorsCheckpoints(CheckpointEngine):
     """DeepSpeed's checkpoint reader and writer without pickle."""
 
     def create(self, info: CheckpointCommitInfo) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import deepspeed
 import torch
 from torch import nn
+from torch._C._distributed_c10d import HashStore
 
 from components.sdxl_finetune.checkpoint import SafetensorsCheckpoints
 from components.sdxl_finetune.config import Config
@@ -61,6 +62,4 @@ def join_process_group(device: str) -> None:
         torch.distributed.init_process_group(backend)
         return
     os.environ["LOCAL_RANK"] = "0"  # which DeepSpeed reads
-    torch.distributed.init_process_group(
-        backend, store=torch.distributed.HashStore(), rank=0, world_size=1
-    )
+    torch.distributed.init_process_group(backend, store=HashStore(), rank=0, world_size=1)

@@ -11,7 +11,6 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -19,7 +18,7 @@ from components.core.diffusion.denoiser import PromptEmbeds, guided_velocity
 from components.core.diffusion.model import TextToImage
 from components.core.diffusion.step import Step, ddpm_step
 from components.core.materials.grid import unpack
-from components.core.materials.material import Material
+from components.core.materials.material import FloatArray, Material
 
 Progress = Callable[[int, int], None]  # called with (steps done, steps in all)
 
@@ -104,10 +103,9 @@ def generate_materials(
             guidance=guidance,
             progress=advance,
         )
-        grids = model.decode(latents).cpu().numpy().astype(np.float32)
-        materials += [
-            unpack(grid, caption=prompt) for grid, prompt in zip(grids, batch, strict=True)
-        ]
+        for image_hwc, prompt in zip(model.decode(latents).cpu(), batch, strict=True):
+            grid: FloatArray = image_hwc.numpy()
+            materials.append(unpack(grid, caption=prompt))
     return materials
 
 
