@@ -119,7 +119,7 @@ def card(
         for name, png in pictures.items()
     )
     realism = "" if score is None else f"<b>realism {score:.3f}</b>"
-    picture = _image(png_8(rendering.astype(np.float32) / 255))
+    picture = _image(png_8((rendering / 255.0).astype(np.float32)))
     return (
         f'<article><img class="rendering" alt="{caption}, rendered" src="{picture}">'
         f'<p><span>{caption}</span><span class="facts">{realism} seed {seed}</span></p>'

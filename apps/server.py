@@ -9,7 +9,6 @@ from fastapi import FastAPI
 from apps.demo import CSS, Demo, build
 
 SYSTEM_FONTS = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif")
-RENDERING = {"size": 384, "spp": 48, "mesh_resolution": 192, "displacement": 0.06}
 
 
 def create_app(demo: Demo) -> FastAPI:
@@ -42,7 +41,7 @@ def serve(host: str, port: int, model: str) -> None:
 
     demo = Demo(
         generator=MaterialGenerator.load(model),
-        renderer=Renderer(**RENDERING, wrap="mirror"),
+        renderer=Renderer(size=384, spp=48, mesh_resolution=192, displacement=0.06, wrap="mirror"),
         environments=load_environments(""),
     )
     print(f"RealMat: {demo.generator.version} at http://{host}:{port}", flush=True)

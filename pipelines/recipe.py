@@ -13,7 +13,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Union, get_args, get_origin
 
-from components.synthetic_data.config import Config as SyntheticData
 from pydantic import BaseModel, Field, ValidationError
 
 from components.annotation_sync.config import Config as AnnotationSync
@@ -29,6 +28,7 @@ from components.realism_labels.config import Config as RealismLabels
 from components.registration.config import Config as Registration
 from components.reward_training.config import Config as RewardTraining
 from components.sdxl_finetune.config import Config as SdxlFinetune
+from components.synthetic_data.config import Config as SyntheticData
 
 RECIPES = Path(__file__).parent / "recipes"
 Json = dict[str, Any]

@@ -11,7 +11,7 @@ from typing import Any
 
 import mlflow
 import numpy as np
-import pandas as pd  # type: ignore[import-untyped]
+import pandas as pd
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
 from components.core.generator import ARTIFACT, MaterialGenerator, ModelVersion

@@ -164,6 +164,7 @@ class TextToImage:
         )
         with _no_progress_bars():
             pipeline.save_pretrained(folder, safe_serialization=True)
+        _forget_origin(Path(folder))
         for name in ("tokenizer", "tokenizer_2"):
             # The classic vocab.json and merges.txt beside tokenizer.json, for older readers.
             getattr(self, name).backend_tokenizer.model.save(str(Path(folder) / name))
@@ -212,6 +213,14 @@ def _load(location: str, uri: str, dtype: torch.dtype) -> TextToImage:
 
 def _part(kind: Any, location: str, subfolder: str, **options: Any) -> Any:
     return kind.from_pretrained(location, subfolder=subfolder, use_safetensors=True, **options)
+
+
+def _forget_origin(folder: Path) -> None:
+    """Remove the path that a part was loaded from: equal models are equal files on any machine."""
+    for file in folder.rglob("*.json"):
+        content = json.loads(file.read_text(encoding="utf-8"))
+        if isinstance(content, dict) and content.pop("_name_or_path", None) is not None:
+            file.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
 @contextmanager

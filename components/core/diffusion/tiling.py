@@ -48,7 +48,7 @@ class RollingUnet(nn.Module):
 
 def tiling(model: TextToImage) -> TextToImage:
     """The same model, sampling maps whose borders meet; make a new one for each batch."""
-    return model.with_unet(RollingUnet(model.unet))  # type: ignore[arg-type]
+    return model.with_unet(RollingUnet(model.unet))
 
 
 def decode_tileable(model: TextToImage, latents_bchw: Tensor) -> Tensor:
