@@ -1,5 +1,6 @@
 """The small model is an SDXL: stock diffusers opens it and agrees with our code."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from components.core.diffusion.small import (
     train_vocabulary,
 )
 from components.core.errors import UserError
+from components.core.platform.artifacts import hash_folder
 
 PROMPTS = ["brick, old red brick wall", "metal, copper"]
 
@@ -83,6 +85,16 @@ def test_float16_files_open_as_float32(folder: Path, shared_model: TextToImage) 
             if value.is_floating_point():
                 assert value.dtype == torch.float32
                 torch.testing.assert_close(value, expected.half().float(), atol=0, rtol=0)
+
+
+def test_equal_models_are_equal_files_wherever_they_were_loaded(
+    folder: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(folder, tmp_path / "elsewhere")
+    for name in ("here", "there"):
+        origin = folder if name == "here" else tmp_path / "elsewhere"
+        load_model(str(origin)).save(tmp_path / name, dtype=torch.float16)
+    assert hash_folder(tmp_path / "here") == hash_folder(tmp_path / "there")
 
 
 def test_prompts_are_told_apart_and_long_ones_are_cut(model: TextToImage) -> None:
