@@ -67,7 +67,8 @@ def test_a_diffusers_folder_generates_and_a_seed_is_a_material(
 ) -> None:
     alone = generator.generate(["grey stone"], [1], steps=2)[0]
     other, together = generator.generate(["red brick", "grey stone"], [0, 1], steps=2)
-    np.testing.assert_allclose(alone.albedo, together.albedo, atol=1e-5)
+    # Another batch size rounds differently, far below one of 256 levels.
+    np.testing.assert_allclose(alone.albedo, together.albedo, atol=1e-3)
     assert not np.allclose(alone.albedo, other.albedo)
     assert (alone.category, alone.caption) == ("stone", "grey stone")
     assert alone.metadata["seed"] == 1
