@@ -1,5 +1,7 @@
 """What can be set about DDPO. Defaults are the paper's (sections 4.3 and 5), then DDPO's own."""
 
+from typing import Literal
+
 from pydantic import BaseModel, Field, model_validator
 
 from components.core.platform.config_types import Rendering
@@ -33,6 +35,17 @@ class Config(BaseModel, frozen=True, extra="forbid"):
     steps: int = Field(50, ge=2, le=1000, description="Denoising steps of a trajectory.")
     train_timestep_fraction: float = Field(
         1.0, gt=0, le=1, description="Share of the denoising steps, drawn anew, that is trained."
+    )
+    smallest_deviation: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="Transitions with less noise than this are sampled but not trained.",
+    )
+    transition_weighting: Literal["uniform", "variance"] = Field(
+        "uniform",
+        description="Weight of a transition: 1 for all, or its noise's variance, which evens "
+        "out gradients that grow as the noise falls.",
     )
     guidance: float = Field(
         5.0, ge=1, description="Classifier-free guidance in sampling and update; 1 switches it off."

@@ -16,7 +16,7 @@ from torch import Tensor
 from components.core.diffusion.denoiser import PromptEmbeds, guided_velocity
 from components.core.diffusion.model import TextToImage
 from components.core.diffusion.sampler import Trajectory, sample_trajectory
-from components.core.diffusion.step import Step, ddpm_step
+from components.core.diffusion.step import Step, ddpm_step, step_coefficients
 
 
 class EncodedPrompts:
@@ -80,12 +80,17 @@ def roll_out(
     return Rollout(tuple(prompts), embeds, trajectory)
 
 
-def trainable_steps(model: TextToImage, steps: int) -> list[int]:
-    """Indices of the transitions in which the policy chooses.
+def trainable_steps(
+    model: TextToImage, steps: int, smallest_deviation: float = 0.0
+) -> dict[int, float]:
+    """The transitions in which the policy chooses, by index, with their standard deviations.
 
-    The last one, to the clean image, has no noise and so no log-probability.
+    The last one, to the clean image, has no noise and so no log-probability; those with less noise
+    than `smallest_deviation` may be left out too.
     """
-    return [i for i, (_, t_prev) in enumerate(model.schedule.transitions(steps)) if t_prev >= 0]
+    schedule = model.schedule
+    deviations = [step_coefficients(schedule, *pair)[2] for pair in schedule.transitions(steps)]
+    return {i: std for i, std in enumerate(deviations) if std > 0.0 and std >= smallest_deviation}
 
 
 def evaluate_transition(

@@ -82,11 +82,22 @@ class Update:
         return {"approx_kl": kl, "clip_fraction": clipped, "gradient_norm": float(norm)}
 
     def draw_transitions(self, rng: np.random.Generator) -> Iterator[tuple[int, float]]:
-        """The transitions to train, in random order, each with its share of the mean."""
-        candidates = trainable_steps(self._model, self._config.steps)
-        count = max(1, round(len(candidates) * self._config.train_timestep_fraction))
-        for transition in rng.permutation(candidates)[:count]:
-            yield int(transition), 1.0 / count
+        """The transitions to train, in random order, each with its share of the mean.
+
+        The gradient of a log-probability grows as the noise of its transition falls, while what
+        decides the reward is mostly settled in the noisier ones: with equal shares the last
+        transitions drown the others in noise. Shares in proportion to the variance even that out.
+        """
+        config = self._config
+        deviations = trainable_steps(self._model, config.steps, config.smallest_deviation)
+        weights = {
+            index: std**2 if config.transition_weighting == "variance" else 1.0
+            for index, std in deviations.items()
+        }
+        count = max(1, round(len(weights) * config.train_timestep_fraction))
+        mean = float(np.mean(list(weights.values())))
+        for transition in rng.permutation(list(weights))[:count]:
+            yield int(transition), weights[int(transition)] / (mean * count)
 
     def _accumulate(
         self, rollout: Rollout, weights_b: Tensor, transition: int, share: float

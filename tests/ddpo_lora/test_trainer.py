@@ -43,7 +43,7 @@ def test_every_log_prob_is_finite_and_the_noiseless_last_step_is_not_trained(
     config, model = micro_config(steps=30, guidance=5.0), micro_model()
     rollout = trainer(config, tmp_path, model).roll_out(np.random.default_rng(0))[0]
     assert torch.isfinite(rollout.trajectory.log_probs_bs).all()
-    assert trainable_steps(model, 30) == list(range(29))
+    assert list(trainable_steps(model, 30)) == list(range(29))
 
 
 def test_an_epoch_takes_the_announced_number_of_optimizer_steps(tmp_path: Path) -> None:
@@ -101,6 +101,18 @@ def test_a_share_of_the_timesteps_costs_a_share_of_the_forward_passes(tmp_path: 
     assert {len(indices) for indices in drawn} == {3}
     assert {index for indices in drawn for index in indices} == set(range(10))
     assert sum(drawn[0].values()) == pytest.approx(1.0)
+
+
+def test_shares_by_variance_favour_the_noisier_transitions_and_keep_the_mean(
+    tmp_path: Path,
+) -> None:
+    config = micro_config(steps=10, transition_weighting="variance", smallest_deviation=0.4)
+    model = micro_model()
+    shares = dict(trainer(config, tmp_path, model).update.draw_transitions(np.random.default_rng()))
+    deviations = trainable_steps(model, 10)
+    assert set(shares) == {index for index, std in deviations.items() if std >= 0.4}
+    assert sum(shares.values()) == pytest.approx(1.0)
+    assert shares[1] / shares[5] == pytest.approx((deviations[1] / deviations[5]) ** 2)
 
 
 def test_history_says_what_was_measured_and_when(tmp_path: Path) -> None:
