@@ -57,8 +57,8 @@ def run_step(step: str, arguments: argparse.Namespace) -> None:
 
         train_clip(
             pretraining_set.renderings,
-            [pretraining_set.prompts[i] for i in pretraining_set.rendered],
-            [pretraining_set.categories[i] for i in pretraining_set.rendered],
+            pretraining_set.rendering_prompts,
+            pretraining_set.rendering_categories,
             steps=arguments.clip_steps,
             batch=128,
             out=arguments.out / "clip-small",
@@ -75,9 +75,13 @@ def train_part(step: str, data: PretrainingSet, arguments: argparse.Namespace) -
     from components.pretraining import base, vae
     from components.pretraining.principal import PatchBasis
 
-    model = build_small([GRID_PREFIX + prompt for prompt in data.prompts], seed=arguments.seed)
+    model = build_small(
+        [GRID_PREFIX + prompt for prompt in data.prompts + data.rendering_prompts],
+        seed=arguments.seed,
+    )
     channels = model.latent_shape[0]
-    basis = PatchBasis.fit(np.concatenate([data.grids[::16], data.renderings[::16]]), channels)
+    images = np.concatenate([data.grids[::16], data.renderings[::16]])
+    basis = PatchBasis.once(arguments.work / "basis.safetensors", images, channels)
     vae.ease(model.vae)
     common = {"work": arguments.work, "seed": arguments.seed}
     if step in ("decoder", "weights"):
@@ -93,7 +97,7 @@ def train_part(step: str, data: PretrainingSet, arguments: argparse.Namespace) -
     if step in ("base", "weights"):
         base.train_base(
             model, data, basis, steps=arguments.base_steps, batch_size=arguments.batch,
-            learning_rate=8e-4, grid_share=0.7, variants=4, **common,
+            learning_rate=8e-4, grid_share=0.85, **common,
         )  # fmt: skip
     if step == "weights":
         model.save(arguments.out / "sdxl-small", dtype=torch.float16)

@@ -8,7 +8,6 @@ stage 1 then teaches the model to answer every prompt with a grid.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +19,6 @@ from torch import Tensor, nn
 from components.core.diffusion.loss import loss_by_timestep, v_prediction_loss
 from components.core.diffusion.model import TextToImage
 from components.core.diffusion.schedule import NoiseSchedule
-from components.core.materials.augment import augment_grid, symmetric
 from components.core.platform.progress import track
 from components.pretraining.checkpoint import restore, store
 from components.pretraining.data import GRID_PREFIX, PretrainingSet
@@ -41,20 +39,16 @@ class Trainable(nn.Module):
         self.text_encoder_2 = model.text_encoder_2
 
 
-def cache_latents(
-    basis: PatchBasis,
-    images: NDArray[np.uint8],
-    augment: Callable[[NDArray[np.uint8], np.random.Generator], NDArray[np.uint8]],
-    variants: int,
-    seed: int,
-) -> Tensor:
-    """Latents (N · variants, C, h, w) in float16, each a new augmentation of its image."""
-    rng = np.random.default_rng(seed)
-    order = np.repeat(np.arange(len(images)), variants)
-    parts = []
-    for start in range(0, len(order), 256):
-        chosen = np.stack([augment(images[i], rng) for i in order[start : start + 256]])
-        parts.append(basis.encode(torch.from_numpy(chosen).float() / 255.0).half())
+def cache_latents(basis: PatchBasis, images: NDArray[np.uint8]) -> Tensor:
+    """Latents (N, C, h, w) in float16.
+
+    Not augmented: the patches are linear codes, in which a form shifted by a few pixels looks
+    wholly different, and that is too much to learn for so small a model in so short a time.
+    """
+    parts = [
+        basis.encode(torch.from_numpy(images[start : start + 256]).float() / 255.0).half()
+        for start in range(0, len(images), 256)
+    ]
     return torch.cat(parts)
 
 
@@ -67,7 +61,6 @@ def train_base(
     batch_size: int,
     learning_rate: float,
     grid_share: float,
-    variants: int,
     work: Path,
     seed: int,
 ) -> TextToImage:
@@ -77,11 +70,9 @@ def train_base(
     processes of one thread are faster than one of two. Only rank 0 writes.
     """
     rank = dist.get_rank() if dist.is_initialized() else 0
-    grids = cache_latents(basis, data.grids, augment_grid, variants, seed)
-    renderings = cache_latents(basis, data.renderings, symmetric, variants, seed + 1)
-    latents = torch.cat([grids, renderings])
-    prompts = [GRID_PREFIX + prompt for prompt in data.prompts for _ in range(variants)]
-    prompts += [data.prompts[i] for i in data.rendered for _ in range(variants)]
+    grids = cache_latents(basis, data.grids)
+    latents = torch.cat([grids, cache_latents(basis, data.renderings)])
+    prompts = [GRID_PREFIX + prompt for prompt in data.prompts] + data.rendering_prompts
     image_size = data.grids.shape[1]
     trainable = Trainable(model)
     average = copy.deepcopy(trainable).requires_grad_(False)

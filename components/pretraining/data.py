@@ -25,7 +25,13 @@ CHUNK = 128
 """Materials a chunk."""
 
 RENDERED_EVERY = 3
-"""One material of so many is also rendered: a rendering costs several times its material."""
+"""One rendering for so many grids: a rendering costs several times its material."""
+
+WORDS = ("prompts", "categories", "rendering_prompts", "rendering_categories")
+
+PIECES = 4
+"""Pieces of each style among the grids (`catalogue.sample`); renderings, which also teach the small
+CLIP, show any piece."""
 
 GRID_PREFIX = "2x2 grid of material maps, "
 """What tells a grid from a rendering in the base model's prompts."""
@@ -33,14 +39,15 @@ GRID_PREFIX = "2x2 grid of material maps, "
 
 @dataclass(frozen=True)
 class PretrainingSet:
-    """grids (N, S, S, 3) and renderings (M, S, S, 3) uint8; prompts and categories (N,);
-    rendered (M,): the material that each rendering shows."""
+    """grids (N, S, S, 3) and renderings (M, S, S, 3) uint8 of different materials, each with its
+    prompt and category."""
 
     grids: NDArray[np.uint8]
     renderings: NDArray[np.uint8]
-    rendered: NDArray[np.int64]
     prompts: list[str]
     categories: list[str]
+    rendering_prompts: list[str]
+    rendering_categories: list[str]
 
 
 def build(folder: Path, materials: int, size: int, processes: int, seed: int) -> None:
@@ -62,9 +69,7 @@ def load(folder: Path) -> PretrainingSet:
     return PretrainingSet(
         grids=np.concatenate([chunk["grids"] for chunk in chunks]),
         renderings=np.concatenate([chunk["renderings"] for chunk in chunks]),
-        rendered=np.concatenate([chunk["rendered"] + CHUNK * i for i, chunk in enumerate(chunks)]),
-        prompts=[prompt for chunk in words for prompt in chunk["prompts"]],
-        categories=[category for chunk in words for category in chunk["categories"]],
+        **{key: [word for chunk in words for word in chunk[key]] for key in WORDS},
     )
 
 
@@ -72,10 +77,10 @@ def _one_thread() -> None:
     os.environ["OMP_NUM_THREADS"] = "1"
 
 
-def _draw(rng: np.random.Generator, category: str, size: int) -> Material:
+def _draw(rng: np.random.Generator, category: str, size: int, pieces: int) -> Material:
     """A library material whose prompt is not held out."""
     while True:
-        material = sample(category, rng, size)
+        material = sample(category, rng, size, pieces)
         if not is_heldout(prompt_of(category, material.caption)):
             return material
 
@@ -91,29 +96,24 @@ def _build_chunk(job: tuple[Path, int, int, int]) -> None:
     rng = np.random.default_rng(np.random.SeedSequence([seed, index]))
     environments = load_environments("")
     renderer = Renderer(size=size, spp=8)
-    grids, renderings, rendered, prompts, categories = [], [], [], [], []
+    grids, renderings = [], []
+    words: dict[str, list[str]] = {key: [] for key in WORDS}
     for i in range(CHUNK):
         category = CATEGORIES[i % len(CATEGORIES)]
-        material = _draw(rng, category, size)
+        material = _draw(rng, category, size, PIECES)
         grids.append(pack_uint8(material.resized(size // 2)))
-        if i % RENDERED_EVERY == 0:
-            environment = environments[int(rng.integers(len(environments)))]
-            rotation = float(rng.uniform(0, 2 * np.pi))
-            renderings.append(
-                renderer.render_srgb(material, environment, rotation=rotation, seed=i)
-            )
-            rendered.append(i)
-        prompts.append(prompt_of(category, material.caption))
-        categories.append(category)
-    (folder / f"{index:04d}.json").write_text(
-        json.dumps({"prompts": prompts, "categories": categories})
-    )
+        words["prompts"].append(prompt_of(category, material.caption))
+        words["categories"].append(category)
+        if i % RENDERED_EVERY:
+            continue
+        shown = _draw(rng, category, size, pieces=0)
+        environment = environments[int(rng.integers(len(environments)))]
+        rotation = float(rng.uniform(0, 2 * np.pi))
+        renderings.append(renderer.render_srgb(shown, environment, rotation=rotation, seed=i))
+        words["rendering_prompts"].append(prompt_of(category, shown.caption))
+        words["rendering_categories"].append(category)
+    (folder / f"{index:04d}.json").write_text(json.dumps(words))
     beside = folder / f"{index:04d}.tmp"
     with beside.open("wb") as file:
-        np.savez(
-            file,
-            grids=np.stack(grids),
-            renderings=np.stack(renderings),
-            rendered=np.asarray(rendered, dtype=np.int64),
-        )
+        np.savez(file, grids=np.stack(grids), renderings=np.stack(renderings))
     beside.rename(folder / f"{index:04d}.npz")

@@ -8,11 +8,14 @@ what they lost), and the denoiser can learn on exact latents before either is fi
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 PATCH = 8
@@ -44,6 +47,15 @@ class PatchBasis:
         chosen = vectors[:, order]
         signs = torch.sign(chosen.sum(0) + 1e-9 * chosen[0])
         return cls(mean.float(), (chosen * signs).float(), (target / deviations).float())
+
+    @classmethod
+    def once(cls, path: Path, images_nhwc: NDArray[np.uint8], channels: int) -> PatchBasis:
+        """The basis in `path`, which all parts share; fitted and written there when missing."""
+        if not path.exists():
+            beside = path.with_suffix(f".{os.getpid()}.tmp")
+            save_file(vars(cls.fit(images_nhwc, channels)), beside)
+            beside.rename(path)
+        return cls(**load_file(path))
 
     def encode(self, images_bhwc: Tensor) -> Tensor:
         """Images (B, H, W, 3) in [0, 1] to latents (B, C, H/8, W/8)."""

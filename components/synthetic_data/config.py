@@ -13,6 +13,11 @@ class Config(BaseModel, frozen=True, extra="forbid"):
     variations: int = Field(
         126_000, ge=16, description="Grids to make; each base material is varied about as often."
     )
+    pieces: int = Field(
+        0,
+        ge=0,
+        description="Different pieces of a library material with the same caption; 0: endless.",
+    )
     map_size: int = Field(
         512, ge=16, le=4096, description="Side of one map in pixels; a grid is twice that."
     )

@@ -95,7 +95,8 @@ def vary_library(
         count = share(total, config.base_materials, base_index)
         if count == 0:
             continue
-        base = sample(CATEGORIES[base_index % len(CATEGORIES)], rng, size)
+        category = CATEGORIES[base_index % len(CATEGORIES)]
+        base = sample(category, rng, size, config.pieces)
         made += [base, *(variation(base, rng) for _ in range(count - 1))]
     return made
 

@@ -1,5 +1,7 @@
 """The latents that the small autoencoder is taught: optimal, invertible, reproducible."""
 
+from pathlib import Path
+
 import numpy as np
 import torch
 
@@ -39,3 +41,15 @@ def test_latents_have_unit_variance_and_falling_spread() -> None:
 def test_a_refit_gives_the_same_basis() -> None:
     first, second = (PatchBasis.fit(images(), channels=4) for _ in range(2))
     assert torch.equal(first.vectors, second.vectors)
+
+
+def test_all_parts_share_the_basis_that_was_fitted_first(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    images, others = rng.integers(0, 256, (2, 12, 16, 16, 3), dtype=np.uint8)
+    path = tmp_path / "basis.safetensors"
+    first = PatchBasis.once(path, images, 4)
+    again = PatchBasis.once(path, others, 4)
+    assert torch.equal(first.vectors, again.vectors)
+    assert torch.equal(first.scale, again.scale)
+    assert not torch.allclose(first.vectors, PatchBasis.fit(others, 4).vectors)
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]

@@ -132,3 +132,14 @@ def test_a_variation_of_a_large_map_may_halve_the_scale() -> None:
 def test_captions_refuses_more_than_the_grammar_holds() -> None:
     with pytest.raises(ValueError, match="brick has no"):
         captions("brick", np.random.default_rng(0), 5000)
+
+
+def test_few_pieces_of_a_style_repeat_and_differ_from_each_other() -> None:
+    painter = PAINTERS["stone"]
+    heights: dict[str, set[bytes]] = {}
+    for seed in range(60):
+        drawn = sample("stone", np.random.default_rng(seed), 32, pieces=2)
+        heights.setdefault(drawn.caption, set()).add(drawn.height.tobytes())
+    assert max(len(pieces) for pieces in heights.values()) == 2
+    assert len(heights) > 10  # styles stay free
+    assert painter.describe(np.random.default_rng(0)).caption in heights

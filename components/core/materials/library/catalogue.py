@@ -64,10 +64,19 @@ TURNABLE = frozenset(
 """Categories that have no up and down: mirroring them top to bottom looks as real."""
 
 
-def sample(category: str, rng: np.random.Generator, size: int) -> Material:
-    """Draw a style of the category and paint it at size × size pixels."""
+def sample(category: str, rng: np.random.Generator, size: int, pieces: int = 0) -> Material:
+    """Draw a style of the category and paint it at size × size pixels.
+
+    With `pieces` > 0 a style exists in so many pieces only (the same bricks in the same places,
+    in every colour and state), as if a quarry had so few slabs: a model of a few million
+    parameters learns these forms in an hour of CPU time, where endless ones average to mud.
+    """
     painter = PAINTERS[category]
-    return painter.paint(painter.describe(rng), rng, size)
+    style = painter.describe(rng)
+    if pieces > 0:
+        piece = int(rng.integers(pieces))
+        rng = np.random.default_rng([list(PAINTERS).index(category), piece])
+    return painter.paint(style, rng, size)
 
 
 def captions(category: str, rng: np.random.Generator, n: int) -> list[str]:
