@@ -31,9 +31,9 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--clip-steps", type=int, default=2000)
-    parser.add_argument("--decoder-steps", type=int, default=4000)
-    parser.add_argument("--encoder-steps", type=int, default=2000)
-    parser.add_argument("--base-steps", type=int, default=8000)
+    parser.add_argument("--decoder-steps", type=int, default=2200)
+    parser.add_argument("--encoder-steps", type=int, default=1500)
+    parser.add_argument("--base-steps", type=int, default=3000)
     parser.add_argument("--batch", type=int, default=16, help="images a step and process (base)")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
@@ -97,7 +97,7 @@ def train_part(step: str, data: PretrainingSet, arguments: argparse.Namespace) -
     if step in ("base", "weights"):
         base.train_base(
             model, data, basis, steps=arguments.base_steps, batch_size=arguments.batch,
-            learning_rate=8e-4, grid_share=0.85, **common,
+            learning_rate=8e-4, grid_share=0.92, **common,
         )  # fmt: skip
     if step == "weights":
         model.save(arguments.out / "sdxl-small", dtype=torch.float16)

@@ -78,7 +78,7 @@ def train_base(
     average = copy.deepcopy(trainable).requires_grad_(False)
     both = nn.ModuleDict({"trainable": trainable, "average": average})
     optimizer = torch.optim.AdamW(
-        trainable.parameters(), lr=learning_rate, weight_decay=1e-2, betas=(0.9, 0.99)
+        trainable.parameters(), lr=learning_rate, weight_decay=1e-2, betas=(0.9, 0.99), fused=True
     )
     checkpoint = work / "base.safetensors"
     first = restore(checkpoint, both, optimizer)

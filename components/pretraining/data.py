@@ -29,9 +29,10 @@ RENDERED_EVERY = 3
 
 WORDS = ("prompts", "categories", "rendering_prompts", "rendering_categories")
 
-PIECES = 4
-"""Pieces of each style among the grids (`catalogue.sample`); renderings, which also teach the small
-CLIP, show any piece."""
+PIECES = 1
+"""Pieces of each style among the grids (`catalogue.sample`): with 4, the model stays vague about
+where things are for the few thousand steps that a CPU can afford. Renderings, which also teach the
+small CLIP, show any piece."""
 
 GRID_PREFIX = "2x2 grid of material maps, "
 """What tells a grid from a rendering in the base model's prompts."""
