@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from components.core.materials.material import Material
+from components.core.materials.material import CATEGORIES, Material
 from components.core.platform.seeds import derive_seed
 from components.core.realism.clip import ClipFeatures
 from components.core.realism.reward import GOLD, REWARD
@@ -52,6 +52,8 @@ class Side:
     """(N,) mean over the lights, by scorer."""
     clip_score_n: Floats
     """(N,) 100 times the cosine of image and prompt, at least 0, mean over the lights."""
+    recognised_n: Floats
+    """(N,) share of the lights under which CLIP finds the pair's category among all 16."""
 
 
 def make_pairs(
@@ -109,6 +111,8 @@ def measure(
     text_nd = features.texts([pair.prompt for pair in pairs])
     features_nld = image_md.reshape(count, per_pair, -1)
     cosine_nl = np.einsum("nld,nd->nl", features_nld, text_nd)
+    named_nl = features.zero_shot(image_md, CATEGORIES).reshape(count, per_pair)
+    wanted_n = np.array([CATEGORIES.index(pair.category) for pair in pairs])
     return Side(
         materials=materials,
         features_nld=features_nld,
@@ -117,6 +121,7 @@ def measure(
             for name, scorer in scorers.items()
         },
         clip_score_n=100.0 * np.maximum(cosine_nl, 0.0).mean(axis=1),
+        recognised_n=(named_nl == wanted_n[:, None]).mean(axis=1),
     )
 
 
@@ -127,6 +132,7 @@ def compare(
 
     `diversity` is the mean CLIP distance (1 - cosine) over all pairs of materials, computed light
     by light; `diversity_within` only over materials of one prompt (absent with one seed a prompt).
+    `recognised` is the share of renderings whose category CLIP names rightly, zero-shot.
     """
     clusters = [pair.prompt for pair in pairs]
     result: dict[str, Any] = {}
@@ -141,6 +147,7 @@ def compare(
             ).as_dict()
     sides = {"before": before, "after": after}
     result["clip_score"] = {n: float(side.clip_score_n.mean()) for n, side in sides.items()}
+    result["recognised"] = {n: float(side.recognised_n.mean()) for n, side in sides.items()}
     result["diversity"] = {n: _diversity(side.features_nld) for n, side in sides.items()}
     within = {n: _diversity_within(side.features_nld, clusters) for n, side in sides.items()}
     if None not in within.values():

@@ -11,10 +11,12 @@ import pytest
 
 from components.core.errors import UserError
 from components.core.materials.grid import unpack_uint8
+from components.core.materials.library.catalogue import sample
+from components.core.materials.material import CATEGORIES
 from components.core.platform.config_types import Rendering
 from components.core.platform.tracking import NullTracker
 from components.evaluation import media, stage
-from components.evaluation.comparison import Pair, Side, compare, make_pairs
+from components.evaluation.comparison import Pair, Side, compare, make_pairs, measure
 from components.evaluation.config import Config
 from components.evaluation.report import compose_report
 from components.evaluation.summaries import read_lines
@@ -49,7 +51,38 @@ def test_prompts_are_spread_over_the_categories() -> None:
 
 def side(features_nld: Any, reward: Any, gold: Any) -> Side:
     unit = features_nld / np.linalg.norm(features_nld, axis=-1, keepdims=True)
-    return Side([], unit, {"reward": reward, "gold": gold}, np.full(len(reward), 20.0))
+    count = len(reward)
+    return Side([], unit, {"reward": reward, "gold": gold}, np.full(count, 20.0), np.ones(count))
+
+
+class FixedClip:
+    """Features without content; the first light shows every material as brick."""
+
+    def images(self, images: Any) -> Any:
+        return np.ones((len(images), 4), np.float32)
+
+    def texts(self, texts: Any) -> Any:
+        return np.ones((len(texts), 4), np.float32)
+
+    def zero_shot(self, features: Any, categories: Any) -> Any:
+        assert list(categories) == list(CATEGORIES)
+        first_light = np.arange(len(features)) % 2 == 0
+        return np.where(first_light, CATEGORIES.index("brick"), CATEGORIES.index("stone"))
+
+
+def test_recognised_counts_lights_under_which_the_category_is_named() -> None:
+    pairs = pairs_of(environments=2)
+    measured = measure(
+        pairs,
+        [sample("wood", np.random.default_rng(0), 16)] * len(pairs),
+        renderer=FlatRenderer(),
+        environments=environments(),
+        features=FixedClip(),  # type: ignore[arg-type]
+        scorers={},
+    )
+    expected = [0.5 * (p.category == "brick") for p in pairs]
+    assert measured.recognised_n.tolist() == expected
+    assert {0.0, 0.5} == set(expected)
 
 
 def test_reward_hacking_shows_in_gold_and_in_diversity() -> None:
