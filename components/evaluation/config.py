@@ -30,7 +30,7 @@ class Config(BaseModel, frozen=True, extra="forbid"):
         default_factory=Rendering, description="How materials are rendered for their scores."
     )
     shown_rendering: Rendering = Field(
-        default_factory=lambda: Rendering(size=256, spp=32, displacement=0.06, mesh_resolution=96),
+        default_factory=lambda: Rendering(size=256, spp=36, displacement=0.06, mesh_resolution=96),
         description="How the shown pairs are rendered for the eye.",
     )
     device: str = Field("auto", pattern="^(auto|cpu|cuda)$", description="Where to compute.")

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import StableDiffusionXLPipeline, UNet2DConditionModel
+from diffusers import UNet2DConditionModel
 from diffusers.utils import convert_state_dict_to_diffusers
 from peft import LoraConfig
 from peft.utils import get_peft_model_state_dict, set_peft_model_state_dict
@@ -70,6 +70,9 @@ def load_lora_state(unet: UNet2DConditionModel, state: dict[str, Tensor]) -> Non
 
 def save_lora(unet: UNet2DConditionModel, folder: str | os.PathLike[str]) -> None:
     """Write the adapter as safetensors that diffusers' SDXL pipeline opens."""
+    # The pipeline's module takes seconds to import; those who only load an adapter need not wait.
+    from diffusers import StableDiffusionXLPipeline
+
     layers = convert_state_dict_to_diffusers(lora_state(unet))
     StableDiffusionXLPipeline.save_lora_weights(
         folder, unet_lora_layers=layers, weight_name=WEIGHTS, safe_serialization=True
