@@ -3,6 +3,9 @@
 import argparse
 import json
 import re
+from concurrent.futures import ProcessPoolExecutor
+from importlib import import_module
+from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +13,7 @@ from components.core.errors import UserError
 from pipelines.arguments import add_model, find_registry, number
 
 if TYPE_CHECKING:
+    from components.core.generator import ModelVersion
     from components.core.materials.material import Material
 
 FORMATS = ("zip", "glb", "mtlx")
@@ -74,8 +78,7 @@ def _generate(given: argparse.Namespace) -> int:
     prompt = check_prompt(given.prompt)
     output = Path(given.output)
     output.mkdir(parents=True, exist_ok=True)
-    find_registry(given.model)
-    generator = MaterialGenerator.load(given.model)
+    generator = MaterialGenerator.load(given.model, find=_find)
     seeds = range(given.seed, given.seed + given.n)
     materials = generator.generate([prompt] * given.n, list(seeds), tileable=given.tileable)
     name = re.sub(r"[^a-z0-9]+", "-", prompt.lower()).strip("-")[:60] or "material"
@@ -89,6 +92,27 @@ def _generate(given: argparse.Namespace) -> int:
         else:
             print(" ".join([str(folder), *map(str, files)]))
     return 0
+
+
+def _find(uri: str) -> "tuple[Path, ModelVersion]":
+    """`locate`; a registry is asked by another process while this one imports torch and diffusers.
+
+    MLflow and torch each take a third of the time in which a user waits for a first material.
+    """
+    if not uri.startswith("models:/"):
+        return _locate(uri)
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        found = pool.submit(_locate, uri)
+        for name in ("lora", "sampler", "tiling"):
+            import_module(f"components.core.diffusion.{name}")
+        return found.result()
+
+
+def _locate(uri: str) -> "tuple[Path, ModelVersion]":
+    from components.core.generator import locate
+
+    find_registry(uri)
+    return locate(uri)
 
 
 def _export(material: "Material", folder: Path, name: str, formats: list[str]) -> list[Path]:

@@ -12,7 +12,7 @@ with the same loader:
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -49,6 +49,10 @@ class ModelVersion:
         return f"{self.name}{version}{f' ({self.alias})' if self.alias else ''}"
 
 
+Find = Callable[[str], tuple[Path, ModelVersion]]
+"""From a model's URI to its folder on this machine."""
+
+
 class MaterialGenerator:
     """Generates materials from prompts and scores images of materials."""
 
@@ -59,14 +63,17 @@ class MaterialGenerator:
         self.settings = {**DEFAULTS, **_settings(folder)}
 
     @classmethod
-    def load(cls, uri: str = CHAMPION, device: str = "auto") -> MaterialGenerator:
+    def load(
+        cls, uri: str = CHAMPION, device: str = "auto", find: Find | None = None
+    ) -> MaterialGenerator:
         """Open `models:/NAME@ALIAS`, `models:/NAME/VERSION`, a folder, or "small".
 
         "small" is the shipped base before any training: it draws pictures of materials, not maps.
+        `find` replaces `locate`, for callers that know a faster way.
         """
         from components.core.platform.device import choose_device
 
-        folder, version = locate(uri)
+        folder, version = (find or locate)(uri)
         generator = cls(folder, version, choose_device(device))
         _ = generator.model
         return generator
