@@ -1,7 +1,8 @@
 """Command line of the pretraining: `python -m components.pretraining STEP --work DIR --out DIR`.
 
-Steps, in order: data, clip, decoder, encoder, base, weights; `all` runs them one after the other,
-and the middle ones may run side by side. `base` also runs under torchrun, on several processes.
+Steps, in order: data, pictures, clip, decoder, encoder, base, weights; `all` runs them one after
+the other, and those after `pictures` may run side by side. `base` also runs under torchrun, on
+several processes.
 `weights` saves what the others trained. Each continues from its checkpoint in the work folder.
 The weights end in DIR/sdxl-small and DIR/clip-small.
 """
@@ -17,8 +18,10 @@ import numpy as np
 import torch
 
 from components.pretraining.data import GRID_PREFIX, PretrainingSet
+from components.pretraining.principal import PatchBasis
 
-STEPS = ("data", "clip", "decoder", "encoder", "base", "weights")
+STEPS = ("data", "pictures", "clip", "decoder", "encoder", "base", "weights")
+BASIS_FILE = "basis.safetensors"
 
 
 def main() -> None:
@@ -28,6 +31,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True, help="data and checkpoints")
     parser.add_argument("--out", type=Path, required=True, help="folder for the weights")
     parser.add_argument("--materials", type=int, default=6144)
+    parser.add_argument("--pictures", type=int, default=10240, help="the small CLIP's images")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--clip-steps", type=int, default=2000)
@@ -51,37 +55,54 @@ def run_step(step: str, arguments: argparse.Namespace) -> None:
     if step == "data":
         data.build(folder, arguments.materials, 128, arguments.processes, arguments.seed)
         return
-    pretraining_set = data.load(folder)
     if step == "clip":
-        from components.pretraining.clip import train_clip
+        train_small_clip(arguments)
+        return
+    pretraining_set = data.load(folder)
+    if step == "pictures":
+        from components.pretraining import pictures
 
-        train_clip(
-            pretraining_set.renderings,
-            pretraining_set.rendering_prompts,
-            pretraining_set.rendering_categories,
-            steps=arguments.clip_steps,
-            batch=128,
-            out=arguments.out / "clip-small",
-            work=arguments.work / "clip",
-            seed=arguments.seed,
-        )
+        fitted_basis(pretraining_set, arguments)
+        basis = arguments.work / BASIS_FILE
+        pictures.build(
+            arguments.work / "pictures", arguments.pictures, basis, arguments.processes,
+            arguments.seed,
+        )  # fmt: skip
         return
     train_part(step, pretraining_set, arguments)
+
+
+def train_small_clip(arguments: argparse.Namespace) -> None:
+    """Train the small CLIP on the rendered pictures."""
+    from components.pretraining import pictures
+    from components.pretraining.clip import train_clip
+
+    shown = pictures.load(arguments.work / "pictures")
+    train_clip(
+        shown.images, shown.prompts, shown.categories,
+        steps=arguments.clip_steps, batch=128, out=arguments.out / "clip-small",
+        work=arguments.work / "clip", seed=arguments.seed,
+    )  # fmt: skip
+
+
+def fitted_basis(data: PretrainingSet, arguments: argparse.Namespace) -> PatchBasis:
+    """The principal components that every part shares; from the work folder once they are there."""
+    from components.core.diffusion.small import SmallConfig
+
+    images = np.concatenate([data.grids[::16], data.renderings[::16]])
+    return PatchBasis.once(arguments.work / BASIS_FILE, images, SmallConfig().latent_channels)
 
 
 def train_part(step: str, data: PretrainingSet, arguments: argparse.Namespace) -> None:
     """Train the decoder, the encoder or the base, or put the three together."""
     from components.core.diffusion.small import build_small
     from components.pretraining import base, vae
-    from components.pretraining.principal import PatchBasis
 
     model = build_small(
         [GRID_PREFIX + prompt for prompt in data.prompts + data.rendering_prompts],
         seed=arguments.seed,
     )
-    channels = model.latent_shape[0]
-    images = np.concatenate([data.grids[::16], data.renderings[::16]])
-    basis = PatchBasis.once(arguments.work / "basis.safetensors", images, channels)
+    basis = fitted_basis(data, arguments)
     vae.ease(model.vae)
     common = {"work": arguments.work, "seed": arguments.seed}
     if step in ("decoder", "weights"):

@@ -57,7 +57,7 @@ def build(folder: Path, materials: int, size: int, processes: int, seed: int) ->
     chunks = [i for i in range(-(-materials // CHUNK)) if not (folder / f"{i:04d}.npz").exists()]
     jobs = [(folder, index, size, seed) for index in chunks]
     # Spawned, not forked: a renderer's threads do not survive a fork.
-    with multiprocessing.get_context("spawn").Pool(processes, initializer=_one_thread) as pool:
+    with multiprocessing.get_context("spawn").Pool(processes, initializer=one_thread) as pool:
         for _ in track(pool.imap_unordered(_build_chunk, jobs), "pretraining set", len(jobs)):
             pass
 
@@ -74,7 +74,8 @@ def load(folder: Path) -> PretrainingSet:
     )
 
 
-def _one_thread() -> None:
+def one_thread() -> None:
+    """A worker among several keeps to its own core."""
     os.environ["OMP_NUM_THREADS"] = "1"
 
 

@@ -55,6 +55,11 @@ class PatchBasis:
             beside = path.with_suffix(f".{os.getpid()}.tmp")
             save_file(vars(cls.fit(images_nhwc, channels)), beside)
             beside.rename(path)
+        return cls.load(path)
+
+    @classmethod
+    def load(cls, path: Path) -> PatchBasis:
+        """The basis saved in `path`."""
         return cls(**load_file(path))
 
     def encode(self, images_bhwc: Tensor) -> Tensor:
