@@ -104,21 +104,22 @@ def train_part(step: str, data: PretrainingSet, arguments: argparse.Namespace) -
     )
     basis = fitted_basis(data, arguments)
     vae.ease(model.vae)
-    common = {"work": arguments.work, "seed": arguments.seed}
-    if step in ("decoder", "weights"):
-        vae.train_decoder(
-            model.vae, basis, data.grids, data.renderings,
-            steps=arguments.decoder_steps, batch_size=8, learning_rate=2e-3, **common,
-        )  # fmt: skip
-    if step in ("encoder", "weights"):
-        vae.train_encoder(
-            model.vae, basis, data.grids, data.renderings,
-            steps=arguments.encoder_steps, batch_size=8, learning_rate=2e-3, **common,
-        )  # fmt: skip
+    halves = {
+        "decoder": ([model.vae.post_quant_conv, model.vae.decoder], vae.decoder_loss),
+        "encoder": ([model.vae.encoder, model.vae.quant_conv], vae.encoder_loss),
+    }
+    for name, (modules, loss) in halves.items():
+        if step in (name, "weights"):
+            vae.train_half(
+                torch.nn.ModuleList(modules), loss(model.vae, basis), data.grids, data.renderings,
+                steps=getattr(arguments, f"{name}_steps"), batch_size=8, learning_rate=2e-3,
+                checkpoint=arguments.work / f"{name}.safetensors", seed=arguments.seed,
+            )  # fmt: skip
     if step in ("base", "weights"):
         base.train_base(
             model, data, basis, steps=arguments.base_steps, batch_size=arguments.batch,
-            learning_rate=8e-4, grid_share=0.92, **common,
+            learning_rate=8e-4, grid_share=0.92, work=arguments.work,
+            seed=arguments.seed,
         )  # fmt: skip
     if step == "weights":
         model.save(arguments.out / "sdxl-small", dtype=torch.float16)

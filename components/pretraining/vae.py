@@ -25,11 +25,17 @@ from components.pretraining.checkpoint import restore, store
 from components.pretraining.principal import PatchBasis
 from components.pretraining.rate import schedule
 
+LossOf = Callable[[Tensor, torch.Generator], Tensor]
+"""What a half is trained by: images (B, 3, S, S) in [-1, 1] to a scalar."""
+
 CHROMA_WEIGHT = 1.0
 DETAIL_WEIGHT = 1.0
 ENERGY_WEIGHT = 0.6
 LATENT_NOISE = 0.15
 ENCODER_LOG_VARIANCE = -6.0
+
+SHIFTED_SHARE = 0.3
+"""Grids that are shifted and mirrored; the others are seen as the denoiser makes them."""
 
 CROPPED_SHARE = 0.85
 """The first steps see crops of half the side: four times as many steps in the same time."""
@@ -72,7 +78,9 @@ def batch(
     chosen = []
     for _ in range(size):
         if rng.random() < 0.75:
-            image = augment_grid(grids[rng.integers(len(grids))], rng)
+            image = grids[rng.integers(len(grids))]
+            if rng.random() < SHIFTED_SHARE:
+                image = augment_grid(image, rng)
         else:
             image = symmetric(renderings[rng.integers(len(renderings))], rng)
         top, left = rng.integers(0, image.shape[0] - crop + 1, size=2)
@@ -81,23 +89,11 @@ def batch(
     return stacked / 127.5 - 1.0
 
 
-def train_decoder(
-    vae: AutoencoderKL,
-    basis: PatchBasis,
-    grids: NDArray[np.uint8],
-    renderings: NDArray[np.uint8],
-    *,
-    steps: int,
-    batch_size: int,
-    learning_rate: float,
-    work: Path,
-    seed: int,
-) -> None:
-    """Teach the decoder to make images from principal components, disturbed a little.
+def decoder_loss(vae: AutoencoderKL, basis: PatchBasis) -> LossOf:
+    """The decoder's task: images from principal components, disturbed a little.
 
     The disturbance (`LATENT_NOISE`) is what sampled and encoded latents have and exact ones lack.
     """
-    modules = nn.ModuleList([vae.post_quant_conv, vae.decoder])
 
     def loss_of(images: Tensor, generator: torch.Generator) -> Tensor:
         latents = basis.encode((images.permute(0, 2, 3, 1) + 1.0) / 2.0)
@@ -107,33 +103,11 @@ def train_decoder(
             decoded = vae.decode(latents).sample
         return reconstruction_loss(decoded.float(), images)
 
-    _train(
-        modules,
-        loss_of,
-        grids,
-        renderings,
-        steps,
-        batch_size,
-        learning_rate,
-        work / "decoder.safetensors",
-        seed,
-    )
+    return loss_of
 
 
-def train_encoder(
-    vae: AutoencoderKL,
-    basis: PatchBasis,
-    grids: NDArray[np.uint8],
-    renderings: NDArray[np.uint8],
-    *,
-    steps: int,
-    batch_size: int,
-    learning_rate: float,
-    work: Path,
-    seed: int,
-) -> None:
-    """Teach the encoder's mean to be the principal components and its variance to be small."""
-    modules = nn.ModuleList([vae.encoder, vae.quant_conv])
+def encoder_loss(vae: AutoencoderKL, basis: PatchBasis) -> LossOf:
+    """The encoder's task: a mean that is the principal components, and a small variance."""
 
     def loss_of(images: Tensor, generator: torch.Generator) -> Tensor:
         latents = basis.encode((images.permute(0, 2, 3, 1) + 1.0) / 2.0)
@@ -143,17 +117,7 @@ def train_encoder(
         spread = (posterior.logvar.float() - ENCODER_LOG_VARIANCE).square().mean()
         return error + 1e-3 * spread
 
-    _train(
-        modules,
-        loss_of,
-        grids,
-        renderings,
-        steps,
-        batch_size,
-        learning_rate,
-        work / "encoder.safetensors",
-        seed,
-    )
+    return loss_of
 
 
 def ease(vae: AutoencoderKL) -> None:
@@ -168,17 +132,19 @@ def ease(vae: AutoencoderKL) -> None:
             nn.init.zeros_(module.bias)
 
 
-def _train(
+def train_half(
     modules: nn.ModuleList,
-    loss_of: Callable[[Tensor, torch.Generator], Tensor],
+    loss_of: LossOf,
     grids: NDArray[np.uint8],
     renderings: NDArray[np.uint8],
+    *,
     steps: int,
     batch_size: int,
     learning_rate: float,
     checkpoint: Path,
     seed: int,
 ) -> None:
+    """Train the encoder's or the decoder's `modules`, from `checkpoint` where there is one."""
     optimizer = torch.optim.AdamW(modules.parameters(), lr=learning_rate, weight_decay=1e-4)
     first = restore(checkpoint, modules, optimizer)
     generator = torch.Generator().manual_seed(seed + first)
