@@ -26,8 +26,8 @@ from pydantic import BaseModel
 
 from components.core.errors import UserError
 from components.core.platform.lifeline import lifeline
-from components.core.platform.storage import fingerprint
 from pipelines.cluster import compile_pipeline
+from pipelines.preflight import check_sources
 from pipelines.recipe import Recipe
 from pipelines.record import PipelineRecord
 from pipelines.runs import CHECKOUT, mark_champion
@@ -43,8 +43,7 @@ class Sources(BaseModel, frozen=True):
 
 def run_local(recipe: Recipe, output: Path, sources: Sources, until: str = "") -> dict[str, Any]:
     """Runs a recipe's pipeline, up to the stage `until` if given, and returns its report."""
-    for uri in sources.model_dump().values():
-        fingerprint(uri)  # a missing folder is told at once
+    check_sources(**sources.model_dump())
     output = output.resolve()
     scratch = output / "kfp"
     with locked(output), environment(output, scratch):

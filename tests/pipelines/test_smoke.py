@@ -115,16 +115,3 @@ def test_the_registered_model_generates_and_scores(smoke: Path, tmp_path: Path) 
     line = json.loads(scored.stdout)
     assert set(line) == {"image", "score"}
     assert isinstance(line["score"], float)
-
-
-def test_an_empty_photo_folder_is_told_in_one_sentence(smoke: Path, tmp_path: Path) -> None:
-    (tmp_path / "photos").mkdir()
-    done = realmat(
-        *("run", "smoke", "--photos", str(tmp_path / "photos"), "--until", "photo_retrieval"),
-        *("--output", str(tmp_path / "run")),
-        runs=smoke.parent,
-    )
-    assert done.returncode == 2, done.stdout + done.stderr
-    (sentence,) = done.stderr.strip().splitlines()
-    assert "no image" in sentence
-    assert not list((tmp_path / "run" / "store" / "photo_retrieval").glob("*[!k]"))
