@@ -11,12 +11,12 @@ from pathlib import Path
 
 import numpy as np
 
+from components.core.catalogues.address import materials_folder
 from components.core.errors import UserError
 from components.core.materials.files import read_sidecar
 from components.core.materials.material import FloatArray, Material, resize
 from components.core.materials.names import category_of, map_files, words_of
 from components.core.materials.pixels import as_color, as_grey, read_map
-from components.core.platform.storage import local_path
 
 DEFAULT_ROUGHNESS = 0.7
 DEFAULT_METALLIC = 0.0
@@ -53,9 +53,11 @@ def load_pbr_set(folder: Path, size: int | None = None) -> Material:
 def load_material_folder(uri: str, size: int | None = None) -> list[Material]:
     """Every PBR set in a folder and the folders below it, by path.
 
+    uri: a folder, here or in a storage, or the address of a catalogue (`catalogues.address`).
+
     Sets that cannot be read are left out with a warning; UserError if none is left.
     """
-    root = local_path(uri)
+    root = materials_folder(uri)
     folders = [root, *sorted(root.rglob("*"))]
     materials = []
     for folder in folders:

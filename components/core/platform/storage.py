@@ -14,6 +14,9 @@ from urllib.parse import unquote, urlparse
 from components.core.errors import UserError
 from components.core.platform.artifacts import hash_text
 
+CATALOGUES = ("ambientcg", "polyhaven")
+"""Schemes of public catalogues, which `components.core.catalogues` opens."""
+
 
 class Entry(NamedTuple):
     """One file of a listing: its name below the URI, size in bytes and a mark of its version."""
@@ -27,7 +30,7 @@ def local_path(uri: str, cache: Path | None = None) -> Path:
     """Returns a local file or folder with what lies at `uri`, downloading it if needed."""
     scheme = urlparse(uri).scheme
     if scheme == "s3":
-        return _download(uri, cache or _cache_folder())
+        return _download(uri, cache or cache_folder("storage"))
     path = _file_path(uri, scheme)
     if not path.exists():
         raise UserError(f"{uri} does not exist: give a file or folder that can be read.")
@@ -37,10 +40,13 @@ def local_path(uri: str, cache: Path | None = None) -> Path:
 def fingerprint(uri: str) -> str:
     """Returns a hash of a listing (names, sizes, times) that changes when the files change.
 
-    The empty URI, which stands for embedded data, has the empty fingerprint.
+    The empty URI, which stands for embedded data, has the empty fingerprint; the address of a
+    public catalogue names its items by count and seed, so it is its own.
     """
     if not uri:
         return ""
+    if urlparse(uri).scheme in CATALOGUES:
+        return hash_text(uri)
     return hash_text("\n".join(f"{entry.name}\0{entry.size}\0{entry.mark}" for entry in _list(uri)))
 
 
@@ -121,9 +127,10 @@ def _bucket_and_prefix(uri: str) -> tuple[str, str]:
     return parts.netloc, parts.path.strip("/")
 
 
-def _cache_folder() -> Path:
+def cache_folder(name: str) -> Path:
+    """Where downloaded files of one kind are kept between runs."""
     base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "realmat" / "storage"
+    return (Path(base) if base else Path.home() / ".cache") / "realmat" / name
 
 
 def _s3() -> Any:

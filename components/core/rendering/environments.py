@@ -18,8 +18,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from components.core.catalogues.address import environments_folder
 from components.core.errors import UserError
-from components.core.platform.storage import local_path
 
 FloatArray = NDArray[np.float32]
 
@@ -92,13 +92,14 @@ def load_environment(path: Path | str) -> Environment:
 def load_environments(uri: str | Path) -> list[Environment]:
     """All .hdr and .exr files of a folder, by name; "" stands for the embedded environments.
 
-    uri: a folder, or one file, here or in a storage that `local_path` knows.
+    uri: a folder, or one file, here or in a storage that `local_path` knows, or the address of a
+    catalogue (`catalogues.address`).
     """
     if not str(uri):
         from components.core.rendering.embedded import embedded_environments
 
         return embedded_environments()
-    root = local_path(str(uri))
+    root = environments_folder(str(uri))
     if root.is_file():
         return [load_environment(root)]
     files = sorted(file for file in root.rglob("*") if file.suffix.lower() in SUFFIXES)

@@ -1,0 +1,1 @@
+"""Public catalogues of materials and environments, fetched into folders that the loaders read."""

@@ -1,0 +1,73 @@
+"""Addresses of catalogues, wherever a folder of materials or environments may be given.
+
+    polyhaven://120                      120 random textures or environments of Poly Haven
+    polyhaven://200?resolution=2k&seed=3
+    ambientcg://500?archive=1K-PNG       500 random materials of ambientCG
+
+They are fetched into a cache folder, from where a run that was interrupted goes on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl, urlparse
+
+from components.core.errors import UserError
+from components.core.platform.storage import CATALOGUES, cache_folder, local_path
+
+if TYPE_CHECKING:
+    from components.core.catalogues.item import Catalogue
+
+EXAMPLE = "give an address such as polyhaven://120 or ambientcg://500?archive=1K-PNG&seed=3"
+
+
+def materials_folder(uri: str) -> Path:
+    """A folder of material sets: local, downloaded from storage, or fetched from a catalogue."""
+    return _folder(uri, "materials")
+
+
+def environments_folder(uri: str) -> Path:
+    """A folder or file of environments, likewise."""
+    return _folder(uri, "environments")
+
+
+def _folder(uri: str, kind: str) -> Path:
+    if urlparse(uri).scheme not in CATALOGUES:
+        return local_path(uri)
+    from components.core.catalogues.item import collect
+
+    count, seed, options = parse(uri)
+    catalogue = open_catalogue(urlparse(uri).scheme, kind, options)
+    parts = [urlparse(uri).scheme, kind, *(f"{k}-{v}" for k, v in sorted(options.items()))]
+    folder = cache_folder("catalogues") / "-".join(parts) / f"{count}-{seed}"
+    return collect(catalogue, folder, count, seed)
+
+
+def parse(uri: str) -> tuple[int, int, dict[str, str]]:
+    """How many items, the seed of their choice and the other options of an address."""
+    parts = urlparse(uri)
+    options = dict(parse_qsl(parts.query, keep_blank_values=True))
+    seed = options.pop("seed", "0")
+    if not (parts.netloc.isdecimal() and int(parts.netloc) and seed.isdecimal()) or parts.path:
+        raise UserError(f"{uri} is no address of a catalogue; {EXAMPLE}")
+    return int(parts.netloc), int(seed), options
+
+
+def open_catalogue(scheme: str, kind: str, options: dict[str, str]) -> Catalogue:
+    """The catalogue of a scheme for "materials" or "environments"."""
+    from components.core.catalogues import ambientcg, polyhaven
+    from components.core.catalogues.download import Downloader
+
+    makers: dict[tuple[str, str], tuple[Callable[..., Catalogue], str]] = {
+        ("polyhaven", "materials"): (polyhaven.Textures, "resolution"),
+        ("polyhaven", "environments"): (polyhaven.Environments, "resolution"),
+        ("ambientcg", "materials"): (ambientcg.Materials, "archive"),
+    }
+    if (scheme, kind) not in makers:
+        raise UserError(f"{scheme}:// has no {kind}; {EXAMPLE}")
+    maker, option = makers[scheme, kind]
+    if set(options) - {option}:
+        raise UserError(f"{scheme}:// knows seed and {option}, not {', '.join(options)}; {EXAMPLE}")
+    return maker(Downloader(), **options)

@@ -1,0 +1,143 @@
+"""Polite, resumable downloads: retries with Retry-After, checksums, files whole or not at all.
+
+A file arrives as NAME.part, which an interrupted download continues by a Range request, and gets
+its name once its size and checksum are right. Beside it stands .NAME.json, by which a later run
+knows it without reading it again.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3.util.retry import Retry
+
+from components.core.errors import UserError
+
+USER_AGENT = "realmat/0.1 (text-to-material research pipeline)"
+"""Catalogues ask for a name of its own from every program."""
+
+RETRIED = (429, 500, 502, 503, 504)
+BLOCK = 1 << 16
+"""Bytes written at a time; what came of the last block before a fault is asked for again."""
+
+log = logging.getLogger(__name__)
+
+
+class Downloader:
+    """Fetches JSON and files. `retries` counts the new tries after a failure.
+
+    backoff: seconds before the second try, doubled each time; a Retry-After header overrides it.
+    """
+
+    def __init__(
+        self, *, retries: int = 5, backoff: float = 1.0, timeout: tuple[float, float] = (10, 60)
+    ) -> None:
+        self.retries = retries
+        self.timeout = timeout
+        policy = Retry(
+            total=retries,
+            backoff_factor=backoff,
+            status_forcelist=RETRIED,
+            allowed_methods=("GET",),
+            respect_retry_after_header=True,
+            raise_on_status=False,
+        )
+        self.session = requests.Session()
+        self.session.headers["User-Agent"] = USER_AGENT
+        for scheme in ("http://", "https://"):
+            self.session.mount(scheme, HTTPAdapter(max_retries=policy))
+
+    def json(self, url: str, **parameters: str | int) -> Any:
+        """The decoded answer; UserError says why there is none."""
+        try:
+            answer = self.session.get(url, params=parameters, timeout=self.timeout)
+            answer.raise_for_status()
+            return answer.json()
+        except requests.JSONDecodeError as error:
+            raise UserError(f"{url} did not answer with JSON; try again later") from error
+        except requests.RequestException as error:
+            raise UserError(
+                f"{url} cannot be fetched ({_reason(error)}); try again later"
+            ) from error
+
+    def file(self, url: str, target: Path, *, size: int | None = None, md5: str = "") -> Path:
+        """Download to `target` unless it is there already; UserError when it cannot be had whole.
+
+        size, md5: what the catalogue states; a file that differs is fetched once more.
+        """
+        note = target.with_name(f".{target.name}.json")
+        if target.exists() and note.exists() and _matches(json.loads(note.read_text()), size, md5):
+            return target
+        target.parent.mkdir(parents=True, exist_ok=True)
+        partial = target.with_name(f"{target.name}.part")
+        for attempt in range(self.retries + 1):
+            try:
+                self._receive(url, partial)
+            except requests.RequestException as error:
+                if attempt == self.retries or _is_final(error):
+                    raise UserError(
+                        f"{url} cannot be fetched ({_reason(error)}); run again to continue"
+                    ) from error
+                log.info("%s broke off (%s); continuing", url, _reason(error))
+                continue
+            except OSError as error:
+                raise _disk_error(target, error) from error
+            found = {"url": url, "size": partial.stat().st_size, "md5": _md5(partial)}
+            if _matches(found, size, md5):
+                note.write_text(json.dumps(found))
+                return partial.rename(target)
+            partial.unlink()
+            log.info("%s arrived damaged; fetching it again", url)
+        raise UserError(f"{url} keeps arriving damaged (size or checksum differ); try again later")
+
+    def _receive(self, url: str, partial: Path) -> None:
+        """Append what is missing of `partial`."""
+        there = partial.stat().st_size if partial.exists() else 0
+        headers = {"Range": f"bytes={there}-"} if there else {}
+        with self.session.get(url, headers=headers, stream=True, timeout=self.timeout) as answer:
+            if answer.status_code == requests.codes.requested_range_not_satisfiable:
+                return  # nothing is missing, or the remains are of another file: the check tells
+            answer.raise_for_status()
+            resumed = answer.status_code == requests.codes.partial_content
+            with partial.open("ab" if resumed else "wb") as file:
+                for block in answer.iter_content(BLOCK):
+                    file.write(block)
+
+
+def _matches(found: dict[str, Any], size: int | None, md5: str) -> bool:
+    return (size is None or found["size"] == size) and (not md5 or found["md5"] == md5.lower())
+
+
+def _md5(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+
+
+def _is_final(error: requests.RequestException) -> bool:
+    """Whether trying again is pointless: the server answered, and not that it is busy."""
+    return error.response is not None and error.response.status_code not in RETRIED
+
+
+def _reason(error: requests.RequestException) -> str:
+    if error.response is not None:
+        return f"status {error.response.status_code}"
+    if isinstance(error, requests.exceptions.ProxyError):
+        return "the proxy refused"
+    if isinstance(error, requests.Timeout):
+        return "no answer in time"
+    if isinstance(error, requests.exceptions.ChunkedEncodingError):
+        return "the connection broke"
+    return "no connection"
+
+
+def _disk_error(target: Path, error: OSError) -> UserError:
+    if error.errno == errno.ENOSPC:
+        return UserError(f"{target}: the disk is full; make room and run again to continue")
+    return UserError(f"{target} cannot be written ({error.strerror})")
