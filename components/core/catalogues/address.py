@@ -3,6 +3,7 @@
     polyhaven://120                      120 random textures or environments of Poly Haven
     polyhaven://200?resolution=2k&seed=3
     ambientcg://500?archive=1K-PNG       500 random materials of ambientCG
+    matsynth://4000?size=1024            4,000 random materials of MatSynth
 
 They are fetched into a cache folder, from where a run that was interrupted goes on.
 """
@@ -57,13 +58,14 @@ def parse(uri: str) -> tuple[int, int, dict[str, str]]:
 
 def open_catalogue(scheme: str, kind: str, options: dict[str, str]) -> Catalogue:
     """The catalogue of a scheme for "materials" or "environments"."""
-    from components.core.catalogues import ambientcg, polyhaven
+    from components.core.catalogues import ambientcg, matsynth, polyhaven
     from components.core.catalogues.download import Downloader
 
     makers: dict[tuple[str, str], tuple[Callable[..., Catalogue], str]] = {
         ("polyhaven", "materials"): (polyhaven.Textures, "resolution"),
         ("polyhaven", "environments"): (polyhaven.Environments, "resolution"),
         ("ambientcg", "materials"): (ambientcg.Materials, "archive"),
+        ("matsynth", "materials"): (matsynth.Materials, "size"),
     }
     if (scheme, kind) not in makers:
         raise UserError(f"{scheme}:// has no {kind}; {EXAMPLE}")

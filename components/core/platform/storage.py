@@ -14,7 +14,7 @@ from urllib.parse import unquote, urlparse
 from components.core.errors import UserError
 from components.core.platform.artifacts import hash_text
 
-CATALOGUES = ("ambientcg", "polyhaven")
+CATALOGUES = ("ambientcg", "matsynth", "polyhaven")
 """Schemes of public catalogues, which `components.core.catalogues` opens."""
 
 

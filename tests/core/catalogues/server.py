@@ -55,12 +55,20 @@ def serving() -> Iterator[Server]:
                 return
             if fault == "damaged":
                 body = bytes(len(body))
-            start = int(self.headers.get("Range", "bytes=0-")[6:-1]) if server.ranges else 0
-            self.send_response(206 if start else 200)
-            self.send_header("Content-Length", str(len(body) - start))
+            asked = self.headers.get("Range", "") if server.ranges else ""
+            first, _, last = asked.removeprefix("bytes=").partition("-")
+            start, end = int(first or 0), min(int(last or len(body)) + 1, len(body))
+            self.send_response(206 if asked else 200)
+            self.send_header("Content-Length", str(end - start))
+            self.send_header("Accept-Ranges", "bytes")
+            if asked:
+                self.send_header("Content-Range", f"bytes {start}-{end - 1}/{len(body)}")
             self.end_headers()
-            end = start + (len(body) - start) // 2 if fault == "truncated" else len(body)
-            self.wfile.write(body[start:end])
+            if self.command == "GET":
+                sent = (end - start) // 2 if fault == "truncated" else end - start
+                self.wfile.write(body[start : start + sent])
+
+        do_HEAD = do_GET  # noqa: N815 - the name that http.server calls
 
     http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.url = f"http://127.0.0.1:{http.server_port}"

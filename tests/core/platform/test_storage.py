@@ -68,3 +68,8 @@ def test_an_empty_s3_prefix_is_a_user_error(bucket: str) -> None:
         fingerprint(bucket)
     with pytest.raises(UserError, match="cannot be listed"):
         fingerprint("s3://no-such-bucket/x")
+
+
+def test_a_catalogues_address_is_its_own_fingerprint() -> None:
+    assert fingerprint("polyhaven://120") == fingerprint("polyhaven://120")
+    assert fingerprint("polyhaven://120") != fingerprint("polyhaven://120?seed=1")
