@@ -17,6 +17,7 @@ from components.core.materials.files import read_sidecar
 from components.core.materials.material import FloatArray, Material, resize
 from components.core.materials.names import category_of, map_files, words_of
 from components.core.materials.pixels import as_color, as_grey, read_map
+from components.core.rendering.color import linear_to_srgb
 
 DEFAULT_ROUGHNESS = 0.7
 DEFAULT_METALLIC = 0.0
@@ -40,6 +41,9 @@ def load_pbr_set(folder: Path, size: int | None = None) -> Material:
             "or *_diff_1k.png"
         )
     maps = {role: _square(read_map(file)) for role, file in files.items()}
+    if files["albedo"].suffix.lower() == ".exr":
+        log.info("%s is read as linear colour, as EXR files hold it", files["albedo"])
+        maps["albedo"] = linear_to_srgb(maps["albedo"])
     side = size or maps["albedo"].shape[0]
     maps = {role: resize(values, side) for role, values in maps.items()}
     if _is_normal_map(maps.get("metallic")):

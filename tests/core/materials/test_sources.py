@@ -16,6 +16,7 @@ from components.core.materials.sources import (
     load_material_folder,
     load_pbr_set,
 )
+from components.core.rendering.color import linear_to_srgb
 
 
 def write(file: Path, value: int | tuple[int, int, int] | np.ndarray, size: int = 8) -> None:
@@ -125,6 +126,51 @@ def test_directx_normals_are_turned_over(tmp_path: Path) -> None:
         codes = np.round(encode_normals(normals, directx=directx) * 255).astype(np.uint8)
         write(folder / name, codes)
         assert np.corrcoef(load_pbr_set(folder).height.ravel(), height.ravel())[0, 1] > 0.99
+
+
+def test_linear_colour_becomes_srgb_and_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    from components.core.rendering.variant import mitsuba
+
+    colour = np.full((8, 8, 3), (0.2, 0.05, 0.5), np.float32)
+    mitsuba().Bitmap(colour).write(str(tmp_path / "wall_diff_1k.exr"))
+    with caplog.at_level("INFO"):
+        material = load_pbr_set(tmp_path)
+    assert np.allclose(material.albedo, linear_to_srgb(colour), atol=2e-3)
+    assert "linear" in caplog.text
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "RGBA", "P"])
+def test_colour_maps_of_other_kinds_are_colours(tmp_path: Path, mode: str) -> None:
+    grey = Image.new("RGB", (8, 8), (90, 90, 90))
+    (grey.quantize() if mode == "P" else grey.convert(mode)).save(tmp_path / "albedo.png")
+    albedo = load_pbr_set(tmp_path).albedo
+    assert albedo.shape == (8, 8, 3)
+    assert np.allclose(albedo, 90 / 255, atol=2 / 255)
+
+
+def test_maps_of_different_sizes_become_one_size(tmp_path: Path) -> None:
+    write(tmp_path / "albedo.png", (90, 60, 30), size=32)
+    write(tmp_path / "rough.png", 128, size=8)
+    write(tmp_path / "height.png", 0, size=16)
+    material = load_pbr_set(tmp_path)
+    assert material.size == (32, 32)
+    assert np.isfinite(material.normal()).all()
+
+
+@pytest.mark.parametrize("content", [b"", b"\x89PNG\r\n\x1a\n"])
+def test_an_empty_or_cut_map_is_named(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "albedo.png").write_bytes(content)
+    with pytest.raises(UserError, match=r"albedo\.png"):
+        load_pbr_set(tmp_path)
+
+
+def test_a_decompression_bomb_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path / "albedo.png", (90, 60, 30), size=64)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    with pytest.raises(UserError, match=r"albedo\.png"):
+        load_pbr_set(tmp_path)
 
 
 def test_no_albedo_is_a_clear_error(tmp_path: Path) -> None:
