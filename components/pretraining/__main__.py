@@ -79,7 +79,7 @@ def train_small_clip(arguments: argparse.Namespace) -> None:
 
     shown = pictures.load(arguments.work / "pictures")
     train_clip(
-        shown.images, shown.prompts, shown.categories,
+        shown.images, shown.prompts, shown.categories, qualities=shown.qualities,
         steps=arguments.clip_steps, batch=128, out=arguments.out / "clip-small",
         work=arguments.work / "clip", seed=arguments.seed,
     )  # fmt: skip

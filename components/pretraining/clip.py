@@ -112,6 +112,7 @@ def train_clip(
     prompts: Sequence[str],
     categories: Sequence[str],
     *,
+    qualities: Sequence[str] = (),
     steps: int,
     batch: int,
     out: Path,
@@ -139,6 +140,8 @@ def train_clip(
     if not heldout.any():
         heldout = (labels >= 0) & (np.random.default_rng(seed).random(len(labels)) < 0.05)
     train_rows = np.flatnonzero(~heldout)
+    if qualities:  # not before the split, which is by the bare prompt
+        prompts = [f"{q} {p}".strip() for q, p in zip(qualities, prompts, strict=True)]
     trainer = ClipTrainer(
         [prompts[i] for i in train_rows] + list(names), image_tower, learning_rate, steps, seed
     )

@@ -45,6 +45,8 @@ def test_chunks_hold_every_category_and_named_distractors(
     made = pictures.load(tmp_path)
     assert made.images.shape == (40, pictures.SIZE, pictures.SIZE, 3)
     assert set(made.categories) == {*CATEGORIES, ""}
+    assert set(made.qualities) == {pictures.SOFT, ""}
+    assert len(made.qualities) == len(made.prompts) == 40
     assert made.categories.count("") == int(40 * pictures.DISTRACTOR_SHARE)
     assert made.images.std((1, 2, 3))[:37].min() > 1.0
     assert not list(tmp_path.glob("*.tmp"))
