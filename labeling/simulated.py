@@ -1,7 +1,11 @@
 """The simulated annotator: a rule that judges images where no people do.
 
 It stands in for people in unattended runs and is named "simulated annotator" in every judgement.
-It is not told which set an image belongs to; it looks at what can be measured in the pixels:
+People see at a glance that most generated images are not photographs, by more than a few statistics
+tell (on renderings of the small model, those below reach an AUC of 0.83). The share that they
+recognise is a setting, `recognition`: such an image is unrealistic to the annotator whatever it
+measures. With a recognition of 0 it is not told which set an image belongs to. All else it judges
+by what can be measured in the pixels:
 
 - detail: power spectra of natural images fall with about the square of the frequency, so that
   each octave carries about as much as the next. Blurred or painted-over images fall faster,
@@ -56,9 +60,10 @@ class Statistics:
 class SimulatedAnnotator:
     """An annotation source that answers at once, the same for the same image and seed."""
 
-    def __init__(self, seed: int, label_noise: float) -> None:
+    def __init__(self, seed: int, label_noise: float, recognition: float = 0.0) -> None:
         self.seed = seed
         self.label_noise = label_noise
+        self.recognition = recognition
 
     def push(self, tasks: Sequence[Task]) -> int:
         """Nothing has to be stored: every task can be judged whenever it is asked for."""
@@ -72,7 +77,8 @@ class SimulatedAnnotator:
     def judge(self, task: Task) -> Label:
         """The verdict on one image, with slips that depend on the seed and the pixels only."""
         rng = np.random.default_rng([self.seed, zlib.crc32(task.image.tobytes())])
-        quality = merit(measure(task.image))
+        recognised = (rng.random() < self.recognition) and task.set == "generated"
+        quality = 0.0 if recognised else merit(measure(task.image))
         if abs(quality - BORDER) < DOUBT and rng.random() < 0.5:
             return "can't tell"
         realistic = (quality > BORDER) != (rng.random() < self.label_noise)

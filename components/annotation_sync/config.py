@@ -23,3 +23,9 @@ class Config(BaseModel, frozen=True, extra="forbid"):
     label_noise: float = Field(
         0.06, ge=0, lt=0.5, description="Share of random labels of the simulated annotator."
     )
+    recognition: float = Field(
+        0.75,
+        ge=0,
+        le=1,
+        description="Share of generated images that the simulated annotator recognises as such.",
+    )

@@ -82,7 +82,7 @@ def make_source(config: Config) -> AnnotationSource:
         from labeling.simulated import SimulatedAnnotator
 
         seed = derive_seed(config.seed, "simulated annotator")
-        return SimulatedAnnotator(seed, config.label_noise)
+        return SimulatedAnnotator(seed, config.label_noise, config.recognition)
     from labeling.label_studio import connect
 
     return connect(config.project)

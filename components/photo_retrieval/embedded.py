@@ -18,12 +18,11 @@ from components.core.materials.material import CATEGORIES
 from components.core.platform.batches import Arrays, batches
 from components.core.platform.seeds import derive_seed
 from components.core.realism.distractors import draw_distractor
+from components.core.realism.stand_in import MAP_SCALE, detailed_renderer, stand_in
 from components.core.rendering.environments import Environment
 from components.core.rendering.scene import Renderer
-from components.photo_retrieval.camera import photographed
 from components.photo_retrieval.config import Config
 from components.photo_retrieval.database import Database
-from components.photo_retrieval.weathering import weathered
 
 BATCH = 64
 
@@ -31,7 +30,7 @@ BATCH = 64
 def embedded_database(config: Config, environments: Sequence[Environment], work: Path) -> Database:
     """Renders the stand-in database; finished batches in `work` are not rendered again."""
     total = config.embedded_photographs + config.embedded_distractors
-    renderer = detailed_renderer(config)
+    renderer = detailed_renderer(config.rendering)
 
     def compute(index: int) -> Arrays:
         numbers = range(index * BATCH, min(total, (index + 1) * BATCH))
@@ -49,18 +48,6 @@ def embedded_database(config: Config, environments: Sequence[Environment], work:
     )
 
 
-def detailed_renderer(config: Config) -> Renderer:
-    """More bounces and finer relief than the renderings that materials are judged by."""
-    rendering = config.rendering
-    return Renderer(
-        size=rendering.size,
-        spp=rendering.spp,
-        displacement=rendering.displacement * 1.2,
-        mesh_resolution=rendering.mesh_resolution * 3 // 2,
-        max_depth=5,
-    )
-
-
 def draw(
     config: Config, renderer: Renderer, environments: Sequence[Environment], number: int
 ) -> tuple[NDArray[np.uint8], str]:
@@ -71,9 +58,7 @@ def draw(
         image, caption = draw_distractor(rng, size)
         return image, f"embedded:distractor/{number:05d} ({caption})"
     category = CATEGORIES[number % len(CATEGORIES)]
-    material = weathered(sample(category, rng, 2 * size), rng)
+    material = sample(category, rng, MAP_SCALE * size)
     environment = environments[int(rng.integers(len(environments)))]
-    light = renderer.render(
-        material, environment, rotation=rng.uniform(0, 2 * np.pi), seed=int(rng.integers(2**31))
-    )
-    return photographed(light, rng), f"embedded:rendering/{number:05d} ({material.caption})"
+    image = stand_in(material, renderer, environment, rng)
+    return image, f"embedded:rendering/{number:05d} ({material.caption})"

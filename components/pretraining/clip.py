@@ -1,14 +1,16 @@
 """Pretraining of the small CLIP on renderings and captions of the procedural library.
 
 Contrastive learning as in CLIP, with two changes that a small world of captions asks for:
-images that share a caption are all positives of it, and a second term classifies each image
-among the bare category names, which is how the model is used for zero-shot classification.
+images that share a caption are all positives of it, and further terms classify each image among
+the bare category names, which is how the model is used for zero-shot classification, and among
+the qualities ("soft material"), which is what the realism reward has to find in the features.
 """
 
 import json
 import logging
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +36,21 @@ log = logging.getLogger(__name__)
 
 DEGRADED_SHARE = 0.25
 CATEGORY_WEIGHT = 0.5
+QUALITY_WEIGHT = 0.3
 WARM_UP = 50
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A classification term: texts (K), which of them fits each image (N,), or NONE, its weight."""
+
+    texts: Sequence[str]
+    labels: NDArray[np.int64]
+    weight: float
+
+
+NONE = -100
+"""What torch's cross entropy passes over."""
 
 
 class ClipTrainer:
@@ -74,12 +90,14 @@ class ClipTrainer:
         self,
         images_nhwc: NDArray[np.uint8],
         prompts: Sequence[str],
-        labels: NDArray[np.int64],
-        names: Sequence[str],
+        choices: Sequence[Choice],
         rows: NDArray[np.int64],
         dtype: torch.dtype,
     ) -> float:
-        """One update on the chosen rows; everything random derives from (seed, step)."""
+        """One update on the chosen rows; everything random derives from (seed, step).
+
+        A degraded image fits none of the choices but the first, its category.
+        """
         generator = torch.Generator().manual_seed(hash((self.seed, self.step)) & 0x7FFFFFFF)
         images = torch.from_numpy(images_nhwc[rows]).permute(0, 3, 1, 2).float() / 255
         images = random_colour(random_geometry(images, self.size, generator), generator)
@@ -91,12 +109,21 @@ class ClipTrainer:
         with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
             image = self.model.encode_image((images - self.mean) / self.std, normalize=True)
             text = self.model.encode_text(self.tokens(texts), normalize=True)
-            names_text = [template.format(name) for name in names]
-            category = self.model.encode_text(self.tokens(names_text), normalize=True)
+            among = [
+                self.model.encode_text(
+                    self.tokens([template.format(text) for text in choice.texts]), normalize=True
+                )
+                for choice in choices
+            ]
         scale = self.model.logit_scale.exp()
         loss = contrastive_loss(image.float(), text.float(), scale, texts)
-        logits = scale * image.float() @ category.float().T
-        loss = loss + CATEGORY_WEIGHT * F.cross_entropy(logits, torch.from_numpy(labels[rows]))
+        degraded = torch.tensor([t != prompts[i] for t, i in zip(texts, rows, strict=True)])
+        for number, (choice, text_kd) in enumerate(zip(choices, among, strict=True)):
+            labels = torch.from_numpy(choice.labels[rows])
+            if number:
+                labels = labels.masked_fill(degraded, NONE)
+            logits = scale * image.float() @ text_kd.float().T
+            loss = loss + choice.weight * F.cross_entropy(logits, labels)
         self.optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
@@ -133,7 +160,8 @@ def train_clip(
     if not len(images) == len(prompts) == len(categories):
         raise ValueError("images, prompts and categories differ in length")
     names = sorted({c for c in categories if c})
-    labels = np.array([names.index(c) if c else -100 for c in categories], dtype=np.int64)
+    labels = np.array([names.index(c) if c else NONE for c in categories], dtype=np.int64)
+    choices = [Choice(names, labels, CATEGORY_WEIGHT)]
     heldout = np.array(
         [bool(c) and is_heldout(p) for p, c in zip(prompts, categories, strict=True)]
     )
@@ -142,8 +170,13 @@ def train_clip(
     train_rows = np.flatnonzero(~heldout)
     if qualities:  # not before the split, which is by the bare prompt
         prompts = [f"{q} {p}".strip() for q, p in zip(qualities, prompts, strict=True)]
+        choices.append(quality_choice(qualities, labels))
     trainer = ClipTrainer(
-        [prompts[i] for i in train_rows] + list(names), image_tower, learning_rate, steps, seed
+        [prompts[i] for i in train_rows] + [text for choice in choices for text in choice.texts],
+        image_tower,
+        learning_rate,
+        steps,
+        seed,
     )
     checkpoint = work / "clip.safetensors"
     trainer.step = restore(checkpoint, trainer.model, trainer.optimizer)
@@ -151,7 +184,7 @@ def train_clip(
     while trainer.step < steps:
         rng = np.random.default_rng([seed, trainer.step])
         rows = rng.choice(train_rows, size=min(batch, len(train_rows)), replace=False)
-        loss = trainer.train_step(images, prompts, labels, names, rows, precision)
+        loss = trainer.train_step(images, prompts, choices, rows, precision)
         if trainer.step % checkpoint_every == 0 or trainer.step == steps:
             store(checkpoint, trainer.model, trainer.optimizer, trainer.step)
             accuracy = _accuracy(trainer, images[heldout], labels[heldout], names)
@@ -171,6 +204,17 @@ def train_clip(
     }
     (out / "training.json").write_text(json.dumps(metrics, indent=2) + "\n")
     return metrics
+
+
+def quality_choice(qualities: Sequence[str], labels: NDArray[np.int64]) -> Choice:
+    """Which quality an image of a material has; distractors, labelled `NONE`, have no say."""
+    kinds = sorted(set(qualities))
+    found = np.array([kinds.index(q) for q in qualities], dtype=np.int64)
+    return Choice(
+        [f"{kind} material".strip() for kind in kinds],
+        np.where(labels == NONE, NONE, found),
+        QUALITY_WEIGHT,
+    )
 
 
 def contrastive_loss(

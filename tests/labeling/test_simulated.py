@@ -65,10 +65,23 @@ def test_slips_have_the_stated_share_and_nothing_else_is_random() -> None:
     assert share(good, noise=0.1) == share(good, noise=0.1)
 
 
-def test_the_set_name_does_not_matter_and_the_annotator_is_named() -> None:
+def test_without_recognition_the_set_name_does_not_matter_and_the_annotator_is_named() -> None:
     annotator = SimulatedAnnotator(0, 0.06)
     for seed in range(10):
         tasks = [Task(name, 1, natural(seed), "rock") for name in ("photographs", "generated")]
         first, second = annotator.pull(tasks)
         assert first.label == second.label
         assert first.annotator == NAME == "simulated annotator"
+
+
+def test_recognised_images_are_generated_ones_and_as_many_as_said() -> None:
+    annotator = SimulatedAnnotator(0, 0.0, recognition=0.7)
+    images = [natural(seed) for seed in range(200)]
+    shares = {
+        name: np.mean(
+            [annotator.judge(Task(name, i, x, "rock")) == "realistic" for i, x in enumerate(images)]
+        )
+        for name in ("photographs", "generated")
+    }
+    assert shares["photographs"] > 0.9
+    assert 0.2 < shares["generated"] < 0.4

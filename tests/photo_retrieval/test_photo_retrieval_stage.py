@@ -9,19 +9,19 @@ from PIL import Image
 
 from components.core.errors import UserError
 from components.core.materials.material import CATEGORIES, Material
+from components.core.materials.weathering import weathered
 from components.core.platform.artifacts import open_artifact
 from components.core.platform.config_types import Rendering
 from components.core.platform.tracking import NullTracker
 from components.core.realism.clip import ClipFeatures
 from components.core.realism.distractors import KINDS
 from components.core.realism.small import build_small_clip, load_clip, save_clip
+from components.core.rendering.camera import photographed
 from components.core.rendering.environments import Environment
 from components.photo_retrieval import embedded
-from components.photo_retrieval.camera import photographed
 from components.photo_retrieval.config import Config
 from components.photo_retrieval.database import read_database
 from components.photo_retrieval.stage import run, write
-from components.photo_retrieval.weathering import weathered
 
 SMALL = Rendering(size=32, spp=4, mesh_resolution=16)
 

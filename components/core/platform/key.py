@@ -17,6 +17,8 @@ from components.core.platform.storage import fingerprint
 
 PACKAGES = ("diffusers", "mitsuba", "numpy", "open-clip-torch", "peft", "torch", "transformers")
 SHARED_SOURCE = ("components.core",)
+UNREAD = ("*.pyc", "*.md", "training.json")
+"""What lies beside the source and the weights for people alone."""
 
 
 def stage_key(
@@ -48,7 +50,7 @@ def _file_hashes(package: str) -> Iterable[str]:
         return
     for location in spec.submodule_search_locations:
         for path in sorted(Path(location).rglob("*")):
-            if path.is_file() and path.suffix != ".pyc":
+            if path.is_file() and not any(path.match(pattern) for pattern in UNREAD):
                 yield f"{package} {path.relative_to(location).as_posix()} {hash_file(path)}"
 
 

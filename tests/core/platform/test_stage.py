@@ -10,6 +10,7 @@ import pytest
 import components
 from components.core.errors import UserError
 from components.core.platform.artifacts import read_manifest
+from components.core.platform.key import _file_hashes
 from components.core.platform.stage import execute, run_task
 
 CONFIG = """
@@ -118,3 +119,9 @@ def test_a_users_error_is_a_sentence_and_exit_code_2(
     assert "value must not be negative" in (place / "record.jsonl").read_text()
     with pytest.raises(UserError, match="does not exist"):
         run(place, "1", str(place / "nowhere"))
+
+
+def test_model_cards_are_no_part_of_a_key() -> None:
+    lines = list(_file_hashes("components.core"))
+    assert any("weights/clip-small/open_clip_model.safetensors" in line for line in lines)
+    assert not any(".md " in line or "training.json" in line for line in lines)
