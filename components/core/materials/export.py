@@ -10,14 +10,17 @@ from xml.sax.saxutils import quoteattr
 
 from components.core.materials.files import encoded_maps, save_material, sidecar, write_whole
 from components.core.materials.material import Material
+from components.core.materials.occlusion import occlusion
 from components.core.materials.pixels import encode_normals, png_8
 
 
 def write_zip(material: Material, file: Path, **metadata: Any) -> None:
-    """All maps as PNG (OpenGL and DirectX normals, 16-bit height) and material.json in a ZIP."""
+    """All maps as PNG (both normal conventions, 16-bit height, occlusion) and material.json in a
+    ZIP."""
     content = encoded_maps(material)
     content["normal_gl.png"] = content.pop("normal.png")
     content["normal_dx.png"] = png_8(encode_normals(material.normal(), directx=True))
+    content["ao.png"] = png_8(occlusion(material.height))
     content["material.json"] = sidecar(material, **metadata).encode()
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:

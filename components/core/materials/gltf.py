@@ -1,24 +1,24 @@
 """A material as a binary glTF 2.0 file (.glb), written without a library.
 
 Core glTF has no displacement, so the file holds the displaced mesh itself; relief finer than its
-vertices comes as a normal map. Metalness and roughness share one texture, as glTF wants.
+vertices comes as a normal map. Occlusion, roughness and metalness share one texture, as glTF
+wants.
 """
 
 from __future__ import annotations
 
 import json
 import struct
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
 
 from components.core.materials.files import write_whole
-from components.core.materials.material import FloatArray, Material
+from components.core.materials.material import Material
+from components.core.materials.occlusion import occlusion
 from components.core.materials.pixels import encode_normals, png_8
+from components.core.materials.surface import Surface, displaced
 
 _LINEAR, _REPEAT, _MIPMAPS = 9729, 10497, 9987
 _FLOAT, _UINT32 = 5126, 5125
@@ -30,72 +30,34 @@ def write_glb(
 ) -> None:
     """A binary glTF of the displaced tile, one metre wide, y up, with its textures inside.
 
-    resolution: mesh cells along a side. displacement: the range of heights in sides of the tile.
+    resolution: mesh cells along a side; 1 gives a flat plane with a normal map. displacement: the
+    range of heights in sides of the tile.
     """
     write_whole(file, glb(material, resolution, displacement))
 
 
 def glb(material: Material, resolution: int = 128, displacement: float = 0.06) -> bytes:
     """The bytes that `write_glb` writes."""
-    heights = _corner_heights(material.height, resolution)
-    positions, normals, texcoords, triangles = _mesh(heights, displacement)
-    arrays = [positions, normals, texcoords, triangles]
-    images = [png_8(material.albedo), _metallic_roughness(material)]
-    if max(material.size) > resolution:
-        images.append(_fine_normals(material, heights, displacement))
+    surface = displaced(material, resolution, displacement)
+    arrays = [surface.positions, surface.normals, surface.texcoords, surface.triangles]
+    images = [png_8(material.albedo), _packed(material, displacement)]
+    if surface.fine_normals is not None:
+        images.append(png_8(encode_normals(surface.fine_normals)))
     blobs = [array.tobytes() for array in arrays] + images
-    document = _document(material, positions, len(positions), triangles.size, blobs)
+    document = _document(material, surface, blobs)
     return _container(document, b"".join(_padded(blob, b"\0") for blob in blobs))
 
 
-def _corner_heights(height: FloatArray, resolution: int) -> FloatArray:
-    """(n + 1, n + 1) heights at the corners of n × n cells, the border's continued outwards."""
-    rows, columns = height.shape
-    down, across = rows / resolution / 2, columns / resolution / 2
-    ring = int(np.ceil(max(down, across))) + 1
-    image = Image.fromarray(np.pad(height, ring, mode="edge"))
-    method = Image.Resampling.BOX if rows > resolution else Image.Resampling.BILINEAR
-    box = (ring - across, ring - down, ring + columns + across, ring + rows + down)
-    return np.asarray(image.resize((resolution + 1, resolution + 1), method, box=box), np.float32)
-
-
-def _mesh(
-    heights: FloatArray, displacement: float
-) -> tuple[FloatArray, FloatArray, FloatArray, NDArray[np.uint32]]:
-    """Positions, normals (v, 3), texture coordinates (v, 2) and triangles (t, 3), y up."""
-    count = heights.shape[0]
-    along = np.linspace(0.0, 1.0, count, dtype=np.float32)
-    u, v = np.meshgrid(along, along)
-    lift = (heights - 0.5) * displacement
-    slope_v, slope_u = np.gradient(lift, 1.0 / (count - 1))
-    normals = np.stack([-slope_u, np.ones_like(lift), -slope_v], axis=-1)
-    normals /= np.linalg.norm(normals, axis=-1, keepdims=True)
-    positions = np.stack([u - 0.5, lift, v - 0.5], axis=-1)
-    index = np.arange(count * count, dtype=np.uint32).reshape(count, count)
-    a, b, c, d = index[:-1, :-1], index[:-1, 1:], index[1:, :-1], index[1:, 1:]
-    triangles = np.stack([a, c, b, b, c, d], axis=-1).reshape(-1, 3)
-    flat = [np.ascontiguousarray(x.reshape(-1, 3), np.float32) for x in (positions, normals)]
-    return flat[0], flat[1], np.stack([u, v], axis=-1).reshape(-1, 2), triangles
-
-
-def _metallic_roughness(material: Material) -> bytes:
-    """glTF's packing: roughness in green, metalness in blue."""
-    red = np.ones_like(material.roughness)
+def _packed(material: Material, displacement: float) -> bytes:
+    """glTF's packing: occlusion in red, roughness in green, metalness in blue."""
+    red = occlusion(material.height, displacement)
     return png_8(np.stack([red, material.roughness, material.metallic], axis=-1))
 
 
-def _fine_normals(material: Material, heights: FloatArray, displacement: float) -> bytes:
-    """Normals of the relief that the mesh is too coarse for."""
-    rows, columns = material.size
-    coarse = Image.fromarray(heights).resize((columns, rows), Image.Resampling.BILINEAR)
-    fine = np.clip(material.height - np.asarray(coarse) + 0.5, 0.0, 1.0).astype(np.float32)
-    return png_8(encode_normals(replace(material, height=fine).normal(displacement)))
-
-
-def _document(
-    material: Material, positions: FloatArray, vertices: int, indices: int, blobs: list[bytes]
-) -> dict[str, Any]:
+def _document(material: Material, surface: Surface, blobs: list[bytes]) -> dict[str, Any]:
     """The JSON part: four arrays, then the images, one buffer view each."""
+    positions, vertices = surface.positions, len(surface.positions)
+    indices = surface.triangles.size
     views: list[dict[str, Any]] = []
     offset = 0
     for number, blob in enumerate(blobs):
@@ -111,6 +73,7 @@ def _document(
             "baseColorTexture": {"index": 0},
             "metallicRoughnessTexture": {"index": 1},
         },
+        "occlusionTexture": {"index": 1},
     }
     if count == 3:
         shading["normalTexture"] = {"index": 2}

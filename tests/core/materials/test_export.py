@@ -14,7 +14,11 @@ from PIL import Image
 
 from components.core.materials.export import write_mtlx, write_zip
 from components.core.materials.gltf import glb, write_glb
+from components.core.materials.library.catalogue import sample
 from components.core.materials.material import Material
+from components.core.materials.occlusion import occlusion
+from components.core.materials.pixels import encode_normals
+from components.core.materials.usd import write_usdz
 
 
 def material(size: int = 16) -> Material:
@@ -47,7 +51,7 @@ def test_zip_holds_all_maps_and_both_normal_conventions(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "m.zip") as archive:
         maps = {name: archive.read(name) for name in archive.namelist()}
     assert set(maps) == {
-        "albedo.png", "height.png", "material.json", "metallic.png", "normal_dx.png",
+        "albedo.png", "ao.png", "height.png", "material.json", "metallic.png", "normal_dx.png",
         "normal_gl.png", "roughness.png",
     }  # fmt: skip
     assert json.loads(maps["material.json"])["licence"] == "CC0-1.0"
@@ -83,6 +87,15 @@ def test_glb_is_a_displaced_tile_facing_up(resolution: int) -> None:
     assert ("normalTexture" in document["materials"][0]) == (resolution < 16)
 
 
+def test_the_flat_glb_is_two_triangles_with_the_relief_in_its_normals() -> None:
+    document, binary = parts(glb(material(), 1, displacement=0.1))
+    positions = np.frombuffer(view(document, binary, 0), np.float32).reshape(-1, 3)
+    assert len(positions) == 4
+    assert not positions[:, 1].any()
+    normals = np.asarray(Image.open(io.BytesIO(view(document, binary, 6)))) / 255
+    np.testing.assert_allclose(normals, encode_normals(material().normal(0.1)), atol=0.003)
+
+
 def test_glb_packs_roughness_in_green_and_metalness_in_blue(tmp_path: Path) -> None:
     write_glb(material(), tmp_path / "m.glb", resolution=8)
     document, binary = parts((tmp_path / "m.glb").read_bytes())
@@ -103,3 +116,69 @@ def test_mtlx_refers_to_files_and_nodes_that_exist(tmp_path: Path) -> None:
     assert all((tmp_path / "m" / name).is_file() for name in files)
     nodes = {node.get("name") for node in root}
     assert {node.get("nodename") for node in root.iter("input") if node.get("nodename")} <= nodes
+
+
+def test_occlusion_is_the_share_of_the_sky_seen_from_a_groove() -> None:
+    assert (occlusion(np.full((32, 32), 0.3, np.float32)) == 1).all()
+    # The floor of an endless groove of half-width w and depth d sees w / sqrt(w^2 + d^2) of a
+    # uniform sky from its middle line.
+    height = np.ones((256, 256), np.float32)
+    height[:, 118:139] = 0.0
+    seen = occlusion(height, displacement=0.06)
+    half, depth = 10.5 / 256, 0.06
+    assert seen[:, 128].mean() == pytest.approx(half / np.hypot(half, depth), abs=0.05)
+    assert seen[:, 128].mean() < seen[:, 100].min() == 1.0
+    assert seen[:, 119].mean() < seen[:, 128].mean()
+
+
+def test_trimesh_reads_the_maps_and_the_tile_back(tmp_path: Path) -> None:
+    import trimesh
+
+    made = sample("brick", np.random.default_rng(0), 64)
+    write_glb(made, tmp_path / "m.glb", resolution=32, displacement=0.06)
+    (mesh,) = trimesh.load_scene(tmp_path / "m.glb").geometry.values()
+    assert len(mesh.faces) == 2 * 32**2
+    assert mesh.extents[[0, 2]] == pytest.approx([1, 1])
+    assert mesh.extents[1] <= 0.06
+    read = mesh.visual.material
+    albedo = np.asarray(read.baseColorTexture.convert("RGB")) / 255
+    packed = np.asarray(read.metallicRoughnessTexture.convert("RGB")) / 255
+    np.testing.assert_allclose(albedo, made.albedo, atol=0.003)
+    np.testing.assert_allclose(packed[..., 1], made.roughness, atol=0.003)
+    np.testing.assert_allclose(packed[..., 2], made.metallic, atol=0.003)
+    np.testing.assert_allclose(packed[..., 0], occlusion(made.height), atol=0.003)
+
+
+def test_materialx_accepts_the_document(tmp_path: Path) -> None:
+    import MaterialX
+
+    write_mtlx(material(), tmp_path / "m", "brick")
+    document = MaterialX.createDocument()
+    MaterialX.readFromXmlFile(document, str(tmp_path / "m/brick.mtlx"))
+    library = MaterialX.createDocument()
+    MaterialX.loadLibraries(
+        MaterialX.getDefaultDataLibraryFolders(), MaterialX.getDefaultDataSearchPath(), library
+    )
+    document.setDataLibrary(library)
+    valid, complaints = document.validate()
+    assert valid, complaints
+    assert [node.getName() for node in document.getMaterialNodes()] == ["brick"]
+
+
+@pytest.mark.parametrize("resolution", [1, 16])
+def test_usd_s_own_checker_accepts_the_package(tmp_path: Path, resolution: int) -> None:
+    from pxr import Usd, UsdGeom, UsdShade, UsdValidation
+
+    file = tmp_path / "m.usdz"
+    write_usdz(material(32), file, resolution=resolution)
+    stage = Usd.Stage.Open(str(file))
+    validators = UsdValidation.ValidationRegistry().GetOrLoadAllValidators()
+    assert len(validators) > 20
+    faults = UsdValidation.ValidationContext(validators).Validate(stage)
+    assert [fault.GetErrorAsString() for fault in faults] == []
+    mesh = UsdGeom.Mesh(stage.GetPrimAtPath("/Tile/Mesh"))
+    assert len(mesh.GetPointsAttr().Get()) == (resolution + 1) ** 2
+    shading = UsdShade.MaterialBindingAPI(mesh.GetPrim()).ComputeBoundMaterial()[0]
+    surface = shading.ComputeSurfaceSource()[0]
+    names = {entry.GetBaseName() for entry in surface.GetInputs()}
+    assert {"diffuseColor", "roughness", "metallic", "normal", "occlusion"} <= names
