@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from components.core.materials.files import write_whole
 from components.core.materials.material import Material
@@ -23,6 +24,8 @@ from components.core.materials.surface import Surface, displaced
 _LINEAR, _REPEAT, _MIPMAPS = 9729, 10497, 9987
 _FLOAT, _UINT32 = 5126, 5125
 _VERTICES, _INDICES = 34962, 34963
+ARRAYS = 5
+"""Buffer views before the images: positions, normals, texture coordinates, tangents, indices."""
 
 
 def write_glb(
@@ -39,13 +42,24 @@ def write_glb(
 def glb(material: Material, resolution: int = 128, displacement: float = 0.06) -> bytes:
     """The bytes that `write_glb` writes."""
     surface = displaced(material, resolution, displacement)
-    arrays = [surface.positions, surface.normals, surface.texcoords, surface.triangles]
+    arrays = [
+        surface.positions, surface.normals, surface.texcoords, _tangents(surface),
+        surface.triangles,
+    ]  # fmt: skip
     images = [png_8(material.albedo), _packed(material, displacement)]
     if surface.fine_normals is not None:
         images.append(png_8(encode_normals(surface.fine_normals)))
     blobs = [array.tobytes() for array in arrays] + images
     document = _document(material, surface, blobs)
     return _container(document, b"".join(_padded(blob, b"\0") for blob in blobs))
+
+
+def _tangents(surface: Surface) -> NDArray[np.float32]:
+    """(V, 4): towards the image's right along the surface, with the sign that makes up of green."""
+    normals = surface.normals
+    along = np.array([1.0, 0.0, 0.0], np.float32) - normals[:, :1] * normals
+    along /= np.linalg.norm(along, axis=1, keepdims=True)
+    return np.pad(along, ((0, 0), (0, 1)), constant_values=1.0).astype(np.float32)
 
 
 def _packed(material: Material, displacement: float) -> bytes:
@@ -55,18 +69,18 @@ def _packed(material: Material, displacement: float) -> bytes:
 
 
 def _document(material: Material, surface: Surface, blobs: list[bytes]) -> dict[str, Any]:
-    """The JSON part: four arrays, then the images, one buffer view each."""
+    """The JSON part: the arrays, then the images, one buffer view each."""
     positions, vertices = surface.positions, len(surface.positions)
     indices = surface.triangles.size
     views: list[dict[str, Any]] = []
     offset = 0
     for number, blob in enumerate(blobs):
         view: dict[str, Any] = {"buffer": 0, "byteOffset": offset, "byteLength": len(blob)}
-        if number < 4:
-            view["target"] = _INDICES if number == 3 else _VERTICES
+        if number < ARRAYS:
+            view["target"] = _INDICES if number == ARRAYS - 1 else _VERTICES
         views.append(view)
         offset += len(_padded(blob, b"\0"))
-    count = len(blobs) - 4
+    count = len(blobs) - ARRAYS
     shading: dict[str, Any] = {
         "name": material.caption or "material",
         "pbrMetallicRoughness": {
@@ -77,16 +91,18 @@ def _document(material: Material, surface: Surface, blobs: list[bytes]) -> dict[
     }
     if count == 3:
         shading["normalTexture"] = {"index": 2}
-    attributes = {"POSITION": 0, "NORMAL": 1, "TEXCOORD_0": 2}
+    attributes = {"POSITION": 0, "NORMAL": 1, "TEXCOORD_0": 2, "TANGENT": 3}
     return {
         "asset": {"version": "2.0", "generator": "RealMat"},
         "scene": 0,
         "scenes": [{"nodes": [0]}],
         "nodes": [{"mesh": 0}],
-        "meshes": [{"primitives": [{"attributes": attributes, "indices": 3, "material": 0}]}],
+        "meshes": [
+            {"primitives": [{"attributes": attributes, "indices": ARRAYS - 1, "material": 0}]}
+        ],
         "materials": [shading],
         "textures": [{"source": number, "sampler": 0} for number in range(count)],
-        "images": [{"bufferView": 4 + n, "mimeType": "image/png"} for n in range(count)],
+        "images": [{"bufferView": ARRAYS + n, "mimeType": "image/png"} for n in range(count)],
         "samplers": [
             {"magFilter": _LINEAR, "minFilter": _MIPMAPS, "wrapS": _REPEAT, "wrapT": _REPEAT}
         ],
@@ -98,7 +114,8 @@ def _document(material: Material, surface: Surface, blobs: list[bytes]) -> dict[
             },
             _accessor(1, _FLOAT, vertices, "VEC3"),
             _accessor(2, _FLOAT, vertices, "VEC2"),
-            _accessor(3, _UINT32, indices, "SCALAR"),
+            _accessor(3, _FLOAT, vertices, "VEC4"),
+            _accessor(4, _UINT32, indices, "SCALAR"),
         ],
         "bufferViews": views,
         "buffers": [{"byteLength": offset}],

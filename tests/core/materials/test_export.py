@@ -71,11 +71,15 @@ def test_glb_is_a_displaced_tile_facing_up(resolution: int) -> None:
     positions = np.frombuffer(view(document, binary, 0), np.float32).reshape(-1, 3)
     normals = np.frombuffer(view(document, binary, 1), np.float32).reshape(-1, 3)
     texcoords = np.frombuffer(view(document, binary, 2), np.float32).reshape(-1, 2)
-    triangles = np.frombuffer(view(document, binary, 3), np.uint32).reshape(-1, 3)
+    triangles = np.frombuffer(view(document, binary, 4), np.uint32).reshape(-1, 3)
     assert len(positions) == len(normals) == len(texcoords) == count
-    assert document["accessors"][3]["count"] == triangles.size == 6 * resolution**2
+    assert document["accessors"][4]["count"] == triangles.size == 6 * resolution**2
     assert document["accessors"][0]["min"] == pytest.approx(positions.min(axis=0))
     np.testing.assert_allclose(np.linalg.norm(normals, axis=1), 1.0, atol=1e-5)
+    tangents = np.frombuffer(view(document, binary, 3), np.float32).reshape(-1, 4)
+    np.testing.assert_allclose((tangents[:, :3] * normals).sum(1), 0.0, atol=1e-5)
+    # Green of the normal map points up in the image, which is -z.
+    assert (np.cross(normals, tangents[:, :3])[:, 2] * tangents[:, 3] < -0.9).all()
     corners = positions[triangles]
     facing = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     assert (facing[:, 1] > 0).all()
@@ -92,17 +96,17 @@ def test_the_flat_glb_is_two_triangles_with_the_relief_in_its_normals() -> None:
     positions = np.frombuffer(view(document, binary, 0), np.float32).reshape(-1, 3)
     assert len(positions) == 4
     assert not positions[:, 1].any()
-    normals = np.asarray(Image.open(io.BytesIO(view(document, binary, 6)))) / 255
+    normals = np.asarray(Image.open(io.BytesIO(view(document, binary, 7)))) / 255
     np.testing.assert_allclose(normals, encode_normals(material().normal(0.1)), atol=0.003)
 
 
 def test_glb_packs_roughness_in_green_and_metalness_in_blue(tmp_path: Path) -> None:
     write_glb(material(), tmp_path / "m.glb", resolution=8)
     document, binary = parts((tmp_path / "m.glb").read_bytes())
-    packed = np.asarray(Image.open(io.BytesIO(view(document, binary, 5)))) / 255
+    packed = np.asarray(Image.open(io.BytesIO(view(document, binary, 6)))) / 255
     np.testing.assert_allclose(packed[..., 1], material().roughness, atol=0.003)
     np.testing.assert_allclose(packed[..., 2], material().metallic, atol=0.003)
-    albedo = np.asarray(Image.open(io.BytesIO(view(document, binary, 4)))) / 255
+    albedo = np.asarray(Image.open(io.BytesIO(view(document, binary, 5)))) / 255
     np.testing.assert_allclose(albedo, material().albedo, atol=0.003)
 
 
