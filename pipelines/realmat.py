@@ -54,7 +54,7 @@ def pipeline_of(recipe: Recipe) -> Any:
             parent_run: MLflow run of this pipeline, below which each stage opens its own.
         """
         run = _runner(recipe, parent_run)
-        dataset = run(synthetic_data, materials=materials)
+        dataset = run(synthetic_data, materials=materials, environments=environments)
         model = run(sdxl_finetune, dataset=dataset)
         generated = run(material_sampling, model=model, environments=environments)
         photographs = run(photo_retrieval, photos=photos, environments=environments)

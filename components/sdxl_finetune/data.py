@@ -23,6 +23,7 @@ from components.core.diffusion.denoiser import PromptEmbeds
 from components.core.diffusion.model import TextToImage
 from components.core.errors import UserError
 from components.core.materials.prompts import prompt_of
+from components.core.materials.shards import INDEX, GridShards
 from components.core.platform.progress import track
 from components.sdxl_finetune.config import Config
 
@@ -33,24 +34,24 @@ Grid = NDArray[np.uint8]  # (2R, 2R, 3)
 class GridSet:
     """The training split of a `material-grids` artifact."""
 
-    grids: NDArray[np.uint8]  # (N, 2R, 2R, 3), memory-mapped
+    grids: GridShards
     rows: list[int]  # which of them are for training
     prompts: list[str]  # one for each row
 
     @classmethod
     def open(cls, dataset: Path, image_size: int) -> GridSet:
         """Open the artifact folder; its grids must have the model's size."""
-        grids = np.load(dataset / "grids.npy", mmap_mode="r")
-        entries = [json.loads(line) for line in (dataset / "index.jsonl").open(encoding="utf-8")]
-        if grids.shape[1:] != (image_size, image_size, 3):
+        grids = GridShards.open(dataset)
+        entries = grids.entries
+        shape = grids.grid(0).shape
+        if shape != (image_size, image_size, 3):
             raise UserError(
-                f"{dataset / 'grids.npy'} holds grids of shape {grids.shape[1:]}, but the model "
-                f"needs ({image_size}, {image_size}, 3): set synthetic_data's map size to "
-                f"{image_size // 2}"
+                f"{dataset} holds grids of shape {shape}, but the model needs ({image_size}, "
+                f"{image_size}, 3): set synthetic_data's map size to {image_size // 2}"
             )
         rows = [row for row, entry in enumerate(entries) if entry["split"] == "train"]
         if not rows:
-            raise UserError(f"{dataset / 'index.jsonl'} has no entry with the split 'train'")
+            raise UserError(f"{dataset / INDEX} has no entry with the split 'train'")
         prompts = [prompt_of(entries[r]["category"], entries[r]["caption"]) for r in rows]
         return cls(grids, rows, prompts)
 
@@ -119,7 +120,7 @@ def _write_latents(grids: GridSet, model: TextToImage, config: Config, folder: P
 
 def _variant(grids: GridSet, item: int, config: Config) -> Grid:
     variant, row = divmod(item, len(grids.rows))
-    grid: Grid = grids.grids[grids.rows[row]]
+    grid = grids.grids.grid(grids.rows[row])
     if variant == 0:
         return grid
     return augment(grid, np.random.default_rng([config.seed, item]), config)

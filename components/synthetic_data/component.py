@@ -10,6 +10,7 @@ def synthetic_data(
     config: str,
     parent_run: str,
     materials: str,
+    environments: str,
     dataset: Output[Dataset],
 ) -> None:
     """Varies materials and packs their maps into grids with captions."""
@@ -20,6 +21,6 @@ def synthetic_data(
         config=config,
         inputs={},
         output=dataset.path,
-        parameters={"materials": materials},
+        parameters={"materials": materials, "environments": environments},
         parent_run=parent_run,
     )

@@ -2,6 +2,8 @@
 
 from pydantic import BaseModel, Field
 
+from components.core.platform.config_types import Rendering
+
 
 class Config(BaseModel, frozen=True, extra="forbid"):
     """Settings of the stage `synthetic_data`."""
@@ -27,3 +29,9 @@ class Config(BaseModel, frozen=True, extra="forbid"):
     material_share: float = Field(
         0.5, gt=0, le=1, description="Share of the grids that given materials (if any) become."
     )
+    renderings: int = Field(
+        800_000, ge=0, description="Renderings of the variations, spread evenly over them."
+    )
+    rendering: Rendering = Field(default_factory=Rendering, description="How they are rendered.")
+    samples_per_shard: int = Field(1000, ge=1, description="Grids in one tar file.")
+    processes: int = Field(0, ge=0, description="Processes that make shards; 0: one a core.")

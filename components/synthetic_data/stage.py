@@ -1,132 +1,134 @@
 """Makes the grids that stage 1 learns from: base materials, varied, with captions.
 
-Section 4.1 of the paper: 8,615 base materials become about 126,000 variations. The base materials
-come from the procedural library and, where a folder is given, from material sets in it. Grids
-whose prompt is held out (`is_heldout`) form the split "test", which no training sees.
+Section 4.1 of the paper: 8,615 base materials become about 126,000 variations and 800,000
+renderings of them. The base materials come from the procedural library and, where a folder is
+given, from material sets in it. Grids whose prompt is held out (`is_heldout`) form the split
+"test", which no training sees. Processes make shard after shard; a restarted stage makes those
+that are missing.
 """
 
+import errno
 import json
+import os
+import shutil
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
-from components.core.materials.grid import pack_uint8
-from components.core.materials.library.catalogue import sample, variation
-from components.core.materials.material import CATEGORIES, Material
-from components.core.materials.prompts import is_heldout, prompt_of
-from components.core.materials.sources import load_material_folder
+from components.core.catalogues.address import materials_folder
+from components.core.materials.shards import INDEX, SHARDS, GridShards
+from components.core.materials.sources import usable_sets
 from components.core.platform.artifacts import new_artifact
-from components.core.platform.batches import Arrays, batches
-from components.core.platform.seeds import derive_seed
+from components.core.platform.progress import track
+from components.core.platform.storage import local_path
 from components.core.platform.tracking import Tracker
 from components.synthetic_data.config import Config
+from components.synthetic_data.plan import Plan
+from components.synthetic_data.worker import make_shard, prepare
 
 KIND = "material-grids"
-PER_BATCH = 16
-"""Base materials a batch: one of each category."""
 CONTACT_SHEET = (6, 8)
 
 
-def run(config: Config, *, materials: str, output: Path, work: Path, tracker: Tracker) -> None:
-    """Write the artifact "material-grids"; `materials` is a folder of material sets or ""."""
-    size = config.map_size * config.oversampling
-    given = load_material_folder(materials, size) if materials else []
-    from_given = round(config.variations * config.material_share) if given else 0
-    from_library = config.variations - from_given
-    parts = -(-config.base_materials // PER_BATCH)
-    # Given materials are few and varied often, so they form batches of their own behind the rest.
-    given_parts = -(-from_given // (PER_BATCH * 4))
-
-    def compute(index: int) -> Arrays:
-        rng = np.random.default_rng(derive_seed(config.seed, "synthetic_data", str(index)))
-        if index < parts:
-            made = vary_library(config, rng, index, from_library)
-            source = "library"
-        else:
-            count = share(from_given, given_parts, index - parts)
-            made = [variation(given[int(rng.integers(len(given)))], rng) for _ in range(count)]
-            source = "materials"
-        return as_arrays(made, config.map_size, source)
-
+def run(
+    config: Config,
+    *,
+    materials: str,
+    environments: str,
+    output: Path,
+    work: Path,
+    tracker: Tracker,
+) -> None:
+    """Write the artifact "material-grids"; `materials` is a folder of material sets or "",
+    `environments` one of environment maps or "" for the embedded ones."""
+    given, set_aside = usable_sets(materials_folder(materials)) if materials else ([], 0)
+    light = str(local_path(environments)) if environments else ""
+    plan = Plan(config, given)
+    made = make_shards(plan, light, work / SHARDS)
     with new_artifact(output, KIND, "synthetic_data", config) as folder:
-        side = 2 * config.map_size
-        grids = open_memmap(
-            folder / "grids.npy", "w+", np.uint8, (config.variations, side, side, 3)
-        )
-        entries: list[dict[str, str]] = []
-        for _, arrays in batches(work, "grids", parts + given_parts, compute):
-            words = json.loads(bytes(arrays["index"]).decode())
-            grids[len(entries) : len(entries) + len(words)] = arrays["grids"]
-            entries += words
-        if len(entries) != config.variations:
-            raise ValueError(f"made {len(entries)} grids instead of {config.variations}")
-        grids.flush()
-        lines = "".join(json.dumps(entry) + "\n" for entry in entries)
-        (folder / "index.jsonl").write_text(lines, encoding="utf-8")
-        sources = Counter(entry["source"] for entry in entries)
-        counts = {
-            "library": min(config.base_materials, sources["library"]),
-            "materials": len(given),
-            "grids": len(entries),
-            "test": sum(entry["split"] == "test" for entry in entries),
-        }
+        entries = gather(made, folder)
+        counts = count(config, entries, len(given), set_aside)
         (folder / "counts.json").write_text(json.dumps(counts), encoding="utf-8")
-        tracker.log_image(contact_sheet(grids), "synthetic_data.png")
+        tracker.log_image(contact_sheet(GridShards(folder, entries)), "synthetic_data.png")
     tracker.log_metrics({name: float(value) for name, value in counts.items()})
 
 
-def share(total: int, parts: int, index: int) -> int:
-    """How many of `total` fall to part `index` of `parts`, as evenly as whole numbers allow."""
-    return total * (index + 1) // parts - total * index // parts
+def make_shards(plan: Plan, environments: str, folder: Path) -> list[Path]:
+    """Make the shards that `folder` lacks, in parallel; returns all of them in order."""
+    folder.mkdir(parents=True, exist_ok=True)
+    files = [folder / f"{number:05d}.tar" for number in range(plan.shards)]
+    # The index is written last, so a shard that has one is whole.
+    missing = [n for n, file in enumerate(files) if not index_of(file).exists()]
+    processes = min(plan.config.processes or os.cpu_count() or 1, max(1, len(missing)))
+    with ProcessPoolExecutor(
+        processes, get_context("spawn"), initializer=prepare, initargs=(plan, environments)
+    ) as pool:
+        jobs = pool.map(make_shard, missing, [files[n] for n in missing])
+        for number, lines in zip(missing, track(jobs, "shards", len(missing)), strict=True):
+            index = index_of(files[number])
+            partial = index.with_suffix(".partial")
+            partial.write_text("".join(json.dumps(line) + "\n" for line in lines))
+            partial.rename(index)
+    return files
 
 
-def vary_library(
-    config: Config, rng: np.random.Generator, index: int, total: int
-) -> list[Material]:
-    """The variations of the base materials of one batch; the first of each is the base itself."""
-    size = config.map_size * config.oversampling
-    made = []
-    start = index * PER_BATCH
-    for base_index in range(start, min(start + PER_BATCH, config.base_materials)):
-        count = share(total, config.base_materials, base_index)
-        if count == 0:
-            continue
-        category = CATEGORIES[base_index % len(CATEGORIES)]
-        base = sample(category, rng, size, config.pieces)
-        made += [base, *(variation(base, rng) for _ in range(count - 1))]
-    return made
+def index_of(shard: Path) -> Path:
+    """Where a shard's lines of the index wait for those of the others."""
+    return shard.with_suffix(".jsonl")
 
 
-def as_arrays(made: Sequence[Material], map_size: int, source: str) -> Arrays:
-    """Grids (N, 2R, 2R, 3) uint8 and their index lines as UTF-8 bytes."""
-    grids = np.zeros((len(made), 2 * map_size, 2 * map_size, 3), np.uint8)
-    entries = []
-    for row, material in enumerate(made):
-        grids[row] = pack_uint8(material.resized(map_size))
-        prompt = prompt_of(material.category, material.caption)
-        # Materials that a user brings are there to be learnt from.
-        split = "test" if source == "library" and is_heldout(prompt) else "train"
-        entries.append(
-            {
-                "caption": material.caption,
-                "category": material.category,
-                "source": source,
-                "split": split,
-            }
-        )
-    words = json.dumps(entries).encode()
-    return {"grids": grids, "index": np.frombuffer(words, np.uint8)}
+def gather(shards: Iterable[Path], folder: Path) -> list[dict[str, Any]]:
+    """Link the shards into the artifact's folder and write their common index."""
+    (folder / SHARDS).mkdir()
+    entries: list[dict[str, Any]] = []
+    for shard in shards:
+        link(shard, folder / SHARDS / shard.name)
+        lines = index_of(shard).read_text(encoding="utf-8").splitlines()
+        entries += [json.loads(line) for line in lines]
+    text = "".join(json.dumps(entry, ensure_ascii=False) + "\n" for entry in entries)
+    (folder / INDEX).write_text(text, encoding="utf-8")
+    return entries
 
 
-def contact_sheet(grids: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def link(file: Path, target: Path) -> None:
+    """A second name of a file, which costs nothing; a copy where the two lie on different disks."""
+    try:
+        os.link(file, target)
+    except OSError as error:
+        if error.errno not in (errno.EXDEV, errno.EPERM, errno.ENOTSUP):
+            raise
+        shutil.copyfile(file, target)
+
+
+def count(
+    config: Config, entries: list[dict[str, Any]], given: int, set_aside: int
+) -> dict[str, int]:
+    """What the artifact holds, in numbers."""
+    sources = Counter(entry["source"] for entry in entries)
+    return {
+        "library": min(config.base_materials, sources["library"]),
+        "materials": given,
+        "materials_set_aside": set_aside,
+        "grids": len(entries),
+        "renderings": sum(len(entry["files"]) for entry in entries) - 2 * len(entries),
+        "test": sum(entry["split"] == "test" for entry in entries),
+    }
+
+
+def contact_sheet(grids: GridShards) -> NDArray[np.uint8]:
     """Grids spread over the whole set, as one image."""
     rows, columns = CONTACT_SHEET
-    chosen = grids[np.linspace(0, len(grids) - 1, rows * columns).astype(int)]
+    chosen = np.linspace(0, len(grids) - 1, rows * columns).astype(int).tolist()
+    pictures = [grids.grid(number) for number in chosen]
+    grids.close()
     lines = [
-        np.concatenate(list(chosen[r * columns : (r + 1) * columns]), axis=1) for r in range(rows)
+        np.concatenate(pictures[start : start + columns], axis=1)
+        for start in range(0, rows * columns, columns)
     ]
     return np.concatenate(lines, axis=0)

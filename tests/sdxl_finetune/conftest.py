@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from components.core.diffusion.small import SmallConfig, build_small
+from components.core.materials.shards import INDEX, SHARDS, Sample, write_shard
 from components.core.platform.artifacts import new_artifact
 from components.sdxl_finetune.config import Config
 
@@ -26,14 +27,21 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("data") / "dataset"
     rng = np.random.default_rng(0)
     with new_artifact(path, "material-grids", producer="test", config=Config()) as folder:
-        np.save(folder / "grids.npy", rng.integers(0, 256, (12, 32, 32, 3), dtype=np.uint8))
-        with (folder / "index.jsonl").open("w") as file:
-            for i in range(12):
-                entry = {
+        (folder / SHARDS).mkdir()
+        grids = rng.integers(0, 256, (12, 32, 32, 3), dtype=np.uint8)
+        samples = [
+            Sample(
+                f"{i:08d}",
+                grid,
+                {
                     "caption": CAPTIONS[i % 4],
                     "category": CATEGORIES[i % 4],
                     "source": "library",
                     "split": "test" if i >= 10 else "train",
-                }
-                file.write(json.dumps(entry) + "\n")
+                },
+            )
+            for i, grid in enumerate(grids)
+        ]
+        lines = write_shard(folder / SHARDS / "00000.tar", samples)
+        (folder / INDEX).write_text("".join(json.dumps(line) + "\n" for line in lines))
     return path

@@ -8,6 +8,7 @@ import torch
 
 from components.core.diffusion.model import TextToImage, load_model
 from components.core.errors import UserError
+from components.core.materials.shards import GridShards
 from components.sdxl_finetune.config import Config
 from components.sdxl_finetune.data import (
     GridSet,
@@ -66,7 +67,8 @@ def test_cache_holds_what_the_model_computes(
     data = TrainingData(tmp_path / "cache")
     assert len(data) == 20  # ten grids for training, the two of the test split are left out
     latents, embeds = data.batch(np.array([3, 0]), "cpu")
-    grids = np.load(dataset / "grids.npy")[[3, 0]]
+    shards = GridShards.open(dataset)
+    grids = np.stack([shards.grid(3), shards.grid(0)])
     expected = model.encode(torch.from_numpy(grids).float() / 255.0)
     torch.testing.assert_close(latents, expected, atol=1e-5, rtol=1e-4)
     prompts = model.encode_prompts(["pebble, grey gravel", "brick, old red brick wall"])

@@ -1,26 +1,36 @@
 """Synthetic data: as many grids as asked for, honest splits, the same again after a kill."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+import webdataset
 
+from components.core.errors import UserError
 from components.core.materials.files import save_material
 from components.core.materials.library.catalogue import sample
 from components.core.materials.prompts import is_heldout, prompt_of
+from components.core.materials.shards import SHARDS, GridShards, stream
 from components.core.platform.artifacts import open_artifact
+from components.core.platform.config_types import Rendering
 from components.core.platform.tracking import NullTracker
 from components.synthetic_data import stage
 from components.synthetic_data.config import Config
+from components.synthetic_data.plan import Plan
 
-CONFIG = Config(seed=3, base_materials=32, variations=48, map_size=16, oversampling=1)
+CONFIG = Config(
+    seed=3, base_materials=32, variations=48, map_size=16, oversampling=1, samples_per_shard=20,
+    renderings=6, rendering=Rendering(size=16, spp=4), processes=1,
+)  # fmt: skip
 
 
 def make(folder: Path, config: Config = CONFIG, materials: str = "") -> Path:
     stage.run(
         config,
         materials=materials,
+        environments="",
         output=folder / "out",
         work=folder / "work",
         tracker=NullTracker(),
@@ -32,14 +42,50 @@ def index(folder: Path) -> list[dict[str, str]]:
     return [json.loads(line) for line in (folder / "index.jsonl").read_text().splitlines()]
 
 
+def grids(folder: Path) -> np.ndarray:
+    shards = GridShards.open(folder)
+    return np.stack([shards.grid(number) for number in range(len(shards))])
+
+
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make(tmp_path_factory.mktemp("synthetic"))
 
 
-def test_the_number_of_grids_is_the_one_asked_for(made: Path) -> None:
-    assert np.load(made / "grids.npy").shape == (48, 32, 32, 3)
-    assert len(index(made)) == 48
+def test_the_number_of_grids_shards_and_renderings_is_the_one_asked_for(made: Path) -> None:
+    assert grids(made).shape == (48, 32, 32, 3)
+    assert [file.name for file in sorted((made / SHARDS).iterdir())] == [
+        "00000.tar", "00001.tar", "00002.tar",
+    ]  # fmt: skip
+    counts = json.loads((made / "counts.json").read_text())
+    assert (counts["grids"], counts["library"], counts["renderings"]) == (48, 32, 6)
+
+
+def test_webdataset_reads_the_shards_and_a_stream_gives_the_same(made: Path) -> None:
+    files = sorted((made / SHARDS).iterdir())
+    read = webdataset.WebDataset([str(f) for f in files], shardshuffle=False).decode("rgb8")
+    samples = [sample for file in files for sample in stream(file.open("rb"))]
+    entries, expected = index(made), grids(made)
+    for number, (theirs, ours) in enumerate(zip(read, samples, strict=True)):
+        assert theirs["__key__"] == ours.key == entries[number]["key"]
+        assert theirs["json"]["caption"] == ours.words["caption"] == entries[number]["caption"]
+        np.testing.assert_array_equal(theirs["grid.png"], expected[number])
+        np.testing.assert_array_equal(ours.grid, expected[number])
+    rendered = [sample for sample in samples if sample.renderings]
+    assert len(rendered) == 6
+    assert rendered[0].renderings[0].shape == (16, 16, 3)
+
+
+def test_every_base_material_is_varied_about_as_often() -> None:
+    plan = Plan(CONFIG.model_copy(update={"variations": 100}), [Path("a"), Path("b"), Path("c")])
+    places = [plan.place(number) for number in range(100)]
+    assert len(set(places)) == 100
+    for source, total, bases in (("library", 50, 32), ("materials", 50, 3)):
+        often = np.bincount([p.base for p in places if p.source == source])
+        assert len(often) == bases
+        assert often.sum() == total
+        assert np.ptp(often) <= 1
+    assert sum(plan.renderings(number) for number in range(100)) == CONFIG.renderings
 
 
 def test_heldout_prompts_are_in_the_test_split_only(made: Path) -> None:
@@ -49,13 +95,15 @@ def test_heldout_prompts_are_in_the_test_split_only(made: Path) -> None:
 
 
 def test_only_metals_are_metallic(made: Path) -> None:
-    metallic = np.load(made / "grids.npy")[:, 16:, 16:].reshape(48, -1).max(axis=1)
+    metallic = grids(made)[:, 16:, 16:].reshape(48, -1).max(axis=1)
     is_metal = np.array([entry["category"] == "metal" for entry in index(made)])
     assert metallic[~is_metal].max() == 0
     assert metallic[is_metal].max() > 200
 
 
-def test_a_killed_run_ends_with_the_same_grids(made: Path, tmp_path: Path) -> None:
+def test_the_result_depends_neither_on_interruptions_nor_on_the_number_of_processes(
+    made: Path, tmp_path: Path
+) -> None:
     class Killed(Exception):
         pass
 
@@ -65,20 +113,44 @@ def test_a_killed_run_ends_with_the_same_grids(made: Path, tmp_path: Path) -> No
 
     with pytest.raises(Killed):
         stage.run(
-            CONFIG, materials="", output=tmp_path / "out", work=tmp_path / "work", tracker=Dying()
+            CONFIG,
+            materials="",
+            environments="",
+            output=tmp_path / "out",
+            work=tmp_path / "work",
+            tracker=Dying(),
         )
     assert not (tmp_path / "out").exists()
-    (tmp_path / "work" / "grids-00001.npz").unlink()
-    assert np.array_equal(np.load(make(tmp_path) / "grids.npy"), np.load(made / "grids.npy"))
+    shards = tmp_path / "work" / SHARDS
+    (shards / "00001.tar").write_bytes(b"half of a shard")
+    (shards / "00001.jsonl").unlink()
+    (shards / "00002.jsonl").unlink()
+    again = make(tmp_path, CONFIG.model_copy(update={"processes": 2}))
+    for file in sorted((made / SHARDS).iterdir()):
+        assert (again / SHARDS / file.name).read_bytes() == file.read_bytes()
+    assert (again / "index.jsonl").read_bytes() == (made / "index.jsonl").read_bytes()
 
 
 def test_given_materials_take_their_share_and_are_never_held_out(tmp_path: Path) -> None:
     for name in ("oak", "birch"):
         wood = sample("wood", np.random.default_rng(len(name)), 32)
-        save_material(wood, tmp_path / "sets" / name)
+        save_material(wood, tmp_path / "sets" / name, licence="CC0-1.0")
+    (tmp_path / "sets" / "broken").mkdir()
+    (tmp_path / "sets" / "broken" / "albedo.png").write_bytes(b"")
     entries = index(make(tmp_path, materials=str(tmp_path / "sets")))
     given = [entry for entry in entries if entry["source"] == "materials"]
     assert len(given) == 24
     assert {entry["split"] for entry in given} == {"train"}
+    assert {entry["licence"] for entry in given} == {"CC0-1.0"}
     counts = json.loads((tmp_path / "out" / "counts.json").read_text())
-    assert counts["materials"] == 2
+    assert (counts["materials"], counts["materials_set_aside"]) == (2, 1)
+
+
+def test_a_damaged_shard_is_named(made: Path, tmp_path: Path) -> None:
+    shutil.copytree(made, tmp_path / "copy")
+    shard = tmp_path / "copy" / SHARDS / "00001.tar"
+    shard.write_bytes(b"\0" * shard.stat().st_size)
+    shards = GridShards.open(tmp_path / "copy")
+    shards.grid(0)
+    with pytest.raises(UserError, match=r"00001\.tar"):
+        shards.grid(25)

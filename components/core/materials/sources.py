@@ -17,6 +17,7 @@ from components.core.materials.files import read_sidecar
 from components.core.materials.material import FloatArray, Material, resize
 from components.core.materials.names import category_of, map_files, words_of
 from components.core.materials.pixels import as_color, as_grey, read_map
+from components.core.platform.progress import track
 from components.core.rendering.color import linear_to_srgb
 
 DEFAULT_ROUGHNESS = 0.7
@@ -54,30 +55,45 @@ def load_pbr_set(folder: Path, size: int | None = None) -> Material:
     return _material(folder, maps, {role: file.name for role, file in files.items()})
 
 
-def load_material_folder(uri: str, size: int | None = None) -> list[Material]:
-    """Every PBR set in a folder and the folders below it, by path.
-
-    uri: a folder, here or in a storage, or the address of a catalogue (`catalogues.address`).
-
-    Sets that cannot be read are left out with a warning; UserError if none is left.
-    """
-    root = materials_folder(uri)
+def material_sets(root: Path) -> list[Path]:
+    """The folders at and below `root` that hold a PBR set, by path."""
     folders = [root, *sorted(root.rglob("*"))]
-    materials = []
-    for folder in folders:
-        hidden = folder.name.startswith(".")
-        if hidden or not folder.is_dir() or "albedo" not in map_files(folder):
-            continue
+    return [
+        folder
+        for folder in folders
+        if not folder.name.startswith(".") and folder.is_dir() and "albedo" in map_files(folder)
+    ]
+
+
+def usable_sets(root: Path) -> tuple[list[Path], int]:
+    """The PBR sets at and below `root` that can be read, and how many cannot.
+
+    Each of the latter is named in a warning; UserError if none is left. Nothing stays in memory.
+    """
+    usable, left_out = [], 0
+    for folder in track(material_sets(root), "checking materials"):
         try:
-            materials.append(load_pbr_set(folder, size))
+            load_pbr_set(folder)
+            usable.append(folder)
         except UserError as error:
             log.warning("left out: %s", error)
-    if not materials:
+            left_out += 1
+    if not usable:
         raise UserError(
-            f"{uri}: no material found; expected folders with an albedo map (albedo.png, "
+            f"{root}: no material found; expected folders with an albedo map (albedo.png, "
             "*_Color.jpg, *_diff_1k.png) and maps of roughness, height and metalness"
         )
-    return materials
+    return usable, left_out
+
+
+def load_material_folder(uri: str, size: int | None = None) -> list[Material]:
+    """Every usable PBR set in a folder and the folders below it, by path, all in memory.
+
+    uri: a folder, here or in a storage, or the address of a catalogue (`catalogues.address`).
+    UserError if there is none.
+    """
+    usable, _ = usable_sets(materials_folder(uri))
+    return [load_pbr_set(folder, size) for folder in usable]
 
 
 def height_from_normals(normals: FloatArray) -> FloatArray:
