@@ -16,7 +16,10 @@ from pipelines.arguments import add_model, find_registry, number
 if TYPE_CHECKING:
     from components.core.generator import ModelVersion
     from components.core.materials.material import Material
+    from components.core.rendering.environments import Environment
+    from components.core.rendering.scene import Renderer
 
+STILLS, LOOPS = (".png", ".exr"), (".webp", ".gif")
 FORMATS = ("zip", "glb", "mtlx", "usdz")
 
 
@@ -48,17 +51,21 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     render = commands.add_parser(
         "render",
         help="render a material",
-        description="Renders a material's folder from above; .png is sRGB, .exr linear radiance.",
+        description="Renders a material's folder from above; .png is sRGB, .exr linear radiance, "
+        "with --point-light also .webp or .gif: a loop in which the lamp goes round.",
         epilog="example: realmat render bricks --environment field.hdr --size 512 -o bricks.png",
     )
     render.add_argument("material", metavar="MATERIAL_DIR", help="a folder with a material's maps")
     light = render.add_mutually_exclusive_group()
     light.add_argument("--environment", metavar="FILE", help="a .hdr or .exr environment map")
     light.add_argument("--point-light", action="store_true", help="one lamp above the material")
+    render.add_argument("--sphere", action="store_true", help="on a sphere instead of a plane")
     render.add_argument("--size", metavar="PX", type=number(8, 4096), default=512)
     render.add_argument("--spp", metavar="N", type=number(1, 65536), default=64)
     render.add_argument("--seed", metavar="S", type=number(0, 2**31), default=0)
-    render.add_argument("-o", "--output", metavar="FILE", required=True, help=".png or .exr")
+    render.add_argument(
+        "-o", "--output", metavar="FILE", required=True, help=".png, .exr, .webp or .gif"
+    )
     render.set_defaults(call=_render)
 
     score = commands.add_parser(
@@ -146,32 +153,75 @@ def _render(given: argparse.Namespace) -> int:
     import numpy as np
 
     output = Path(given.output)
-    if output.suffix.lower() not in (".png", ".exr"):
-        raise UserError(f"-o {output} must end in .png (sRGB) or .exr (linear radiance).")
-    from components.core.rendering.color import to_srgb_uint8
-    from components.core.rendering.embedded import embedded_environments
-    from components.core.rendering.environments import load_environment
+    suffix = output.suffix.lower()
+    if suffix not in (*STILLS, *LOOPS):
+        raise UserError(
+            f"-o {output} must end in .png (sRGB), .exr (linear radiance), .webp or .gif (a loop)."
+        )
+    if suffix in LOOPS and not given.point_light:
+        raise UserError(f"-o {output} is a loop of the moving lamp: add --point-light.")
+    if given.sphere and (given.point_light or suffix != ".png"):
+        raise UserError("--sphere renders a .png under an environment.")
+    material = _material(Path(given.material))
+    if given.sphere:
+        image = _render_sphere(material, given)
+    elif suffix in LOOPS:
+        from components.core.platform.progress import track
+        from components.core.rendering.loop import point_light_loop, write_loop
+
+        renderer = _renderer(material, given)
+        frames = point_light_loop(
+            renderer, material, seed=given.seed, progress=lambda i: track(i, "frames")
+        )
+        write_loop(frames, output)
+        print(output)
+        return 0
+    elif given.point_light:
+        renderer = _renderer(material, given)
+        image = renderer.render_point_light(material, np.pi / 4, seed=given.seed)
+    else:
+        image = _renderer(material, given).render(
+            material, _environment(given.environment), seed=given.seed
+        )
+    _write_still(image, output)
+    print(output)
+    return 0
+
+
+def _renderer(material: "Material", given: argparse.Namespace) -> "Renderer":
     from components.core.rendering.scene import Renderer
 
-    material = _material(Path(given.material))
-    renderer = Renderer(
-        given.size, given.spp, mesh_resolution=int(np.clip(max(material.size), 64, 512))
-    )
-    if given.point_light:
-        linear = renderer.render_point_light(material, np.pi / 4, seed=given.seed)
-    else:
-        file = given.environment
-        light = load_environment(file) if file else embedded_environments(1)[0]
-        linear = renderer.render(material, light, seed=given.seed)
+    resolution = min(max(*material.size, 64), 512)
+    return Renderer(given.size, given.spp, mesh_resolution=resolution)
+
+
+def _render_sphere(material: "Material", given: argparse.Namespace) -> Any:
+    from components.core.rendering.sphere import SphereRenderer
+
+    renderer = SphereRenderer(given.size, given.spp)
+    return renderer.render_srgb(material, _environment(given.environment), seed=given.seed)
+
+
+def _environment(file: str | None) -> "Environment":
+    from components.core.rendering.embedded import embedded_environments
+    from components.core.rendering.environments import load_environment
+
+    return load_environment(file) if file else embedded_environments(1)[0]
+
+
+def _write_still(image: Any, output: Path) -> None:
+    """Write 8-bit images as they are and radiance as the file's kind wants, whole or not at all."""
+    from components.core.rendering.color import to_srgb_uint8
+
+    if output.suffix.lower() == ".png" and image.dtype.kind == "f":
+        image = to_srgb_uint8(image)
     output.parent.mkdir(parents=True, exist_ok=True)
     partial = output.with_name(f".{output.stem}.partial{output.suffix}")
     try:
-        _write(linear if output.suffix.lower() == ".exr" else to_srgb_uint8(linear), partial)
+        _write(image, partial)
         partial.rename(output)
     finally:
         partial.unlink(missing_ok=True)
-    print(output)
-    return 0
 
 
 def _material(folder: Path) -> "Material":

@@ -78,7 +78,7 @@ class Renderer:
         with _one_at_a_time:
             shapes = (material.size, environment.radiance.shape)
             if self._sky is None or not self._sky.takes(shapes):
-                self._sky = _Scene(self, _environment_emitter(environment), shapes)
+                self._sky = _Scene(self, environment_emitter(environment), shapes)
             self._sky.light_from(environment, rotation)
             return self._sky.render(material, seed)
 
@@ -111,7 +111,40 @@ class Renderer:
             return self._point.render(material, seed)
 
 
-def _environment_emitter(environment: Environment) -> dict[str, Any]:
+def push_radiance(parameters: Any, environment: Environment) -> None:
+    """Put an environment's radiance into the emitter "light" of a live scene."""
+    mi = mitsuba()
+    width = environment.radiance.shape[1]
+    if parameters["light.data"].shape[1] == width + 2:
+        columns = np.arange(-1, width + 1) % width
+    else:  # Mitsuba before 3.9.1 repeats the first column only.
+        columns = np.arange(width + 1) % width
+    parameters["light.data"] = mi.TensorXf(np.ascontiguousarray(environment.radiance[:, columns]))
+
+
+def turn_light(parameters: Any, rotation: float) -> None:
+    """Turn the emitter "light" by radians, anticlockwise seen from above (+z)."""
+    transform = mitsuba().ScalarTransform4f
+    turn = transform().rotate([0, 0, 1], float(np.rad2deg(rotation)))
+    # Environments have +y up, the scene has +z.
+    parameters["light.to_world"] = turn @ transform().rotate([1, 0, 0], 90)
+
+
+def wear(
+    parameters: Any, prefix: str, material: Material, bsdf: Literal["principled", "lambert"]
+) -> None:
+    """Push a material's colour, roughness and metalness into the BSDF at `prefix`."""
+    mi = mitsuba()
+    color = mi.TensorXf(srgb_to_linear(material.albedo))
+    if bsdf == "lambert":
+        parameters[f"{prefix}.reflectance.data"] = color
+        return
+    parameters[f"{prefix}.base_color.data"] = color
+    parameters[f"{prefix}.roughness.data"] = mi.TensorXf(material.roughness[..., None])
+    parameters[f"{prefix}.metallic.data"] = mi.TensorXf(material.metallic[..., None])
+
+
+def environment_emitter(environment: Environment) -> dict[str, Any]:
     return {"type": "envmap", "bitmap": mitsuba().Bitmap(np.ones_like(environment.radiance))}
 
 
@@ -152,19 +185,10 @@ class _Scene:
         return np.array(image, dtype=np.float32)
 
     def light_from(self, environment: Environment, rotation: float) -> None:
-        mi = mitsuba()
         if environment is not self.environment:
-            width = environment.radiance.shape[1]
-            if self.parameters["light.data"].shape[1] == width + 2:
-                columns = np.arange(-1, width + 1) % width
-            else:  # Mitsuba before 3.9.1 repeats the first column only.
-                columns = np.arange(width + 1) % width
-            padded = np.ascontiguousarray(environment.radiance[:, columns])
-            self.parameters["light.data"] = mi.TensorXf(padded)
+            push_radiance(self.parameters, environment)
             self.environment = environment
-        turn = mi.ScalarTransform4f().rotate([0, 0, 1], float(np.rad2deg(rotation)))
-        # Environments have +y up, the tile has +z.
-        self.parameters["light.to_world"] = turn @ mi.ScalarTransform4f().rotate([1, 0, 0], 90)
+        turn_light(self.parameters, rotation)
 
     def light_at(self, angle: float, radius: float, elevation: float) -> None:
         mi = mitsuba()
@@ -177,14 +201,8 @@ class _Scene:
 
     def _wear(self, material: Material) -> None:
         """Push a material's maps and the heights of the mesh."""
-        mi, options = mitsuba(), self.options
-        color = mi.TensorXf(srgb_to_linear(material.albedo))
-        if options.bsdf == "lambert":
-            self.parameters["tile.bsdf.reflectance.data"] = color
-        else:
-            self.parameters["tile.bsdf.base_color.data"] = color
-            self.parameters["tile.bsdf.roughness.data"] = mi.TensorXf(material.roughness[..., None])
-            self.parameters["tile.bsdf.metallic.data"] = mi.TensorXf(material.metallic[..., None])
+        options = self.options
+        wear(self.parameters, "tile.bsdf", material, options.bsdf)
         margin = _margin(options)
         height = heights(material.height, options.mesh_resolution, margin, options.wrap)
         self.vertices[:, 2] = (height.ravel() - 0.5) * options.displacement
@@ -220,7 +238,7 @@ def _tile(mi: Any, options: Renderer, size: tuple[int, int]) -> Any:
     """The mesh, flat, with its BSDF; its parameters are set again at every rendering."""
     points, triangles = lattice(options.mesh_resolution, _margin(options))
     properties = mi.Properties()
-    properties["mesh_bsdf"] = mi.load_dict(_bsdf(mi, options, size))
+    properties["mesh_bsdf"] = mi.load_dict(bsdf_of(mi, size, options.bsdf, options.wrap))
     mesh = mi.Mesh(
         "tile",
         len(points),
@@ -238,13 +256,17 @@ def _tile(mi: Any, options: Renderer, size: tuple[int, int]) -> Any:
     return mesh
 
 
-def _bsdf(mi: Any, options: Renderer, size: tuple[int, int]) -> dict[str, Any]:
+def bsdf_of(
+    mi: Any, size: tuple[int, int], kind: Literal["principled", "lambert"], wrap: Wrap
+) -> dict[str, Any]:
+    """The BSDF whose textures, of `size` texels, `wear` fills."""
+
     def texture(channels: int) -> dict[str, Any]:
         # raw: the values are linear already.
         data = mi.TensorXf(np.full((*size, channels), 0.5, np.float32))
-        return {"type": "bitmap", "data": data, "raw": True, "wrap_mode": options.wrap}
+        return {"type": "bitmap", "data": data, "raw": True, "wrap_mode": wrap}
 
-    if options.bsdf == "lambert":
+    if kind == "lambert":
         return {"type": "diffuse", "reflectance": texture(3)}
     return {
         "type": "principled",

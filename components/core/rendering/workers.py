@@ -1,0 +1,146 @@
+"""Processes that render: jobs go out one by one, a crash costs one image one retry.
+
+Mitsuba can take its whole process down (an LLVM abort, memory), which no `except` catches. Each
+worker therefore is a process of its own with one job in hand: when it dies, that job and no other
+is given to a fresh worker, once; then it counts as failed. A worker is replaced after `LIFETIME`
+images, which bounds what a leak in a renderer could take.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from multiprocessing import get_context
+from multiprocessing.connection import Connection, wait
+from types import TracebackType
+from typing import Any, Generic, TypeVar
+
+LIFETIME = 2000
+ATTEMPTS = 2
+
+Job = TypeVar("Job")
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Failed:
+    """Job number `job` could not be done: its worker died or raised, `ATTEMPTS` times."""
+
+    job: int
+    reason: str
+
+
+@dataclass
+class _Worker:
+    process: Any
+    pipe: Connection
+    job: int | None = None
+    done: int = 0
+
+
+@dataclass
+class Workers(Generic[Job, Result]):
+    """`count` processes, each of which calls `prepare()` once and its result with every job.
+
+    prepare: a function of a module, called in the worker, which returns the function that does a
+    job. Use as a context manager; the processes end with it.
+    """
+
+    prepare: Callable[[], Callable[[Job], Result]]
+    count: int = field(default_factory=lambda: os.cpu_count() or 1)
+    lifetime: int = LIFETIME
+
+    def __post_init__(self) -> None:
+        self._workers: list[_Worker] = []
+
+    def __enter__(self) -> Workers[Job, Result]:
+        self._workers = [self._start() for _ in range(self.count)]
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for worker in self._workers:
+            self._stop(worker)
+        self._workers = []
+
+    def run(self, jobs: Sequence[Job]) -> Iterator[tuple[int, Result | Failed]]:
+        """(number, result) of every job, in the order in which they are done."""
+        waiting = deque((number, 1) for number in range(len(jobs)))
+        attempts: dict[int, int] = {}
+        open_jobs = len(jobs)
+        while open_jobs:
+            for worker in self._workers:
+                if worker.job is None and waiting:
+                    worker.job, attempts[worker.job] = waiting.popleft()
+                    self._give(worker, jobs[worker.job])
+            busy = {worker.pipe: worker for worker in self._workers if worker.job is not None}
+            for pipe in wait(list(busy)):
+                worker = busy[pipe]  # type: ignore[index]
+                number, outcome = self._take(worker)
+                if isinstance(outcome, Failed) and attempts[number] < ATTEMPTS:
+                    waiting.append((number, attempts[number] + 1))
+                    continue
+                open_jobs -= 1
+                yield number, outcome
+
+    def _give(self, worker: _Worker, job: Job) -> None:
+        # A pipe whose worker has just died is readable too: `_take` finds that out.
+        try:
+            worker.pipe.send(job)
+        except OSError:
+            return
+
+    def _take(self, worker: _Worker) -> tuple[int, Any]:
+        number = worker.job
+        assert number is not None
+        try:
+            kind, value = worker.pipe.recv()
+        except (EOFError, OSError):
+            worker.process.join()
+            reason = f"the process ended with exit code {worker.process.exitcode}"
+            self._replace(worker)
+            return number, Failed(number, reason)
+        worker.job, worker.done = None, worker.done + 1
+        if worker.done >= self.lifetime:
+            self._replace(worker)
+        return number, value if kind == "result" else Failed(number, value)
+
+    def _replace(self, worker: _Worker) -> None:
+        self._stop(worker)
+        self._workers[self._workers.index(worker)] = self._start()
+
+    def _start(self) -> _Worker:
+        context = get_context("spawn")
+        ours, theirs = context.Pipe()
+        process = context.Process(target=_serve, args=(theirs, self.prepare), daemon=True)
+        process.start()
+        theirs.close()
+        return _Worker(process, ours)
+
+    def _stop(self, worker: _Worker) -> None:
+        worker.pipe.close()
+        worker.process.join(timeout=5)
+        if worker.process.is_alive():
+            worker.process.kill()
+            worker.process.join()
+
+
+def _serve(pipe: Connection, prepare: Callable[[], Callable[[Any], Any]]) -> None:
+    """The life of a worker: until the pipe closes, one answer for each job."""
+    work = prepare()
+    while True:
+        try:
+            job = pipe.recv()
+        except EOFError:
+            return
+        try:
+            answer = ("result", work(job))
+        except Exception as error:
+            answer = ("error", f"{type(error).__name__}: {error}")
+        pipe.send(answer)

@@ -1,0 +1,89 @@
+"""Workers: every job is answered once, a dying worker costs one image one retry."""
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+
+from components.core.materials.library.catalogue import sample
+from components.core.rendering.workers import Failed, Workers
+
+
+def fragile(folder: Path) -> Callable[[int], int]:
+    def work(job: int) -> int:
+        mark = folder / str(job)
+        mark.write_text(mark.read_text() + "x" if mark.exists() else "x")
+        if job == 3 and mark.read_text() == "x":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if job == 5:
+            os.abort()
+        if job == 7:
+            raise ValueError("no such light")
+        return job * job
+
+    return work
+
+
+def test_a_crash_costs_one_retry_and_is_reported_after_the_second(tmp_path: Path) -> None:
+    with Workers[int, int](partial(fragile, tmp_path), count=2) as workers:
+        found = dict(workers.run(range(10)))
+        again = dict(workers.run([0, 1]))
+    assert sorted(found) == list(range(10))
+    fine = {job: result for job, result in found.items() if not isinstance(result, Failed)}
+    assert fine == {job: job * job for job in (0, 1, 2, 3, 4, 6, 8, 9)}
+    assert (tmp_path / "3").read_text() == (tmp_path / "5").read_text() == "xx"
+    assert isinstance(found[5], Failed)
+    assert "exit code -6" in found[5].reason
+    assert isinstance(found[7], Failed)
+    assert found[7].reason == "ValueError: no such light"
+    assert again == {0: 0, 1: 1}
+
+
+def rendering() -> Callable[[int], np.ndarray]:
+    from components.core.rendering.environments import load_environments
+    from components.core.rendering.scene import Renderer
+
+    renderer, environments = Renderer(16, 4, 16), load_environments("")
+    material = sample("brick", np.random.default_rng(0), 32)
+
+    def work(job: int) -> np.ndarray:
+        return renderer.render_srgb(
+            material, environments[job % len(environments)], rotation=0.1 * job, seed=job
+        )
+
+    return work
+
+
+def test_rendered_images_do_not_depend_on_the_worker_and_memory_stays_flat() -> None:
+    with Workers[int, np.ndarray](rendering, count=1) as workers:
+        process = psutil.Process(workers._workers[0].process.pid)
+        images, resident = {}, []
+        for number, image in workers.run(range(400)):
+            images[number] = image
+            if number in (100, 399):
+                resident.append(process.memory_info().rss)
+    with Workers[int, np.ndarray](rendering, count=2, lifetime=3) as workers:
+        for number, image in workers.run(range(8)):
+            np.testing.assert_array_equal(image, images[number])
+    assert resident[1] - resident[0] < 20e6
+
+
+def test_the_processes_end_with_the_context() -> None:
+    with Workers[int, int](partial(fragile, Path("/nonexistent")), count=2) as workers:
+        pids = [worker.process.pid for worker in workers._workers]
+    deadline = time.monotonic() + 5
+    while any(psutil.pid_exists(pid) for pid in pids) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not any(psutil.pid_exists(pid) for pid in pids)
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_no_jobs_give_no_results(count: int) -> None:
+    with Workers[int, int](partial(fragile, Path()), count=count) as workers:
+        assert list(workers.run([])) == []
