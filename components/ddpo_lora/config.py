@@ -62,6 +62,11 @@ class Config(BaseModel, frozen=True, extra="forbid"):
     lights_per_sample: int = Field(
         1, ge=1, description="Environments that a material's reward is averaged over."
     )
+    shared_light: bool = Field(
+        False,
+        description="Samples drawn in a row of one prompt are rendered under the same light, so "
+        "that they are told apart by their material alone.",
+    )
     heldout_every: int = Field(10, ge=1, description="Epochs between held-out measurements.")
     heldout_samples: int = Field(
         64, ge=0, description="Materials of a held-out measurement: fixed prompts, seeds and light."

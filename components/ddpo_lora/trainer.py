@@ -112,7 +112,8 @@ class Trainer:
         with clock.phase("decoding"):
             grids = np.concatenate([rollout.grids(self._model) for rollout in rollouts])
         with clock.phase("scoring"):
-            scores = self._reward(grids, rng, self._config.lights_per_sample)
+            sharing = self._config.samples_per_prompt if self._config.shared_light else 1
+            scores = self._reward(grids, rng, self._config.lights_per_sample, sharing)
         row |= {
             "train_reward": float(scores[REWARD].mean()),
             "train_reward_std": float(scores[REWARD].std()),

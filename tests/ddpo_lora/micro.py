@@ -35,6 +35,7 @@ def redness(
     grids_nhwc: npt.NDArray[np.floating[Any]],
     rng: np.random.Generator,
     lights_per_sample: int = 1,
+    sharing: int = 1,
 ) -> Scores:
     """Red minus the other channels, on average; the gold scorer looks at the albedo only."""
     albedo = grids_nhwc[:, : grids_nhwc.shape[1] // 2, : grids_nhwc.shape[2] // 2]

@@ -86,7 +86,10 @@ def test_a_prompts_score_is_the_mean_over_its_own_samples(tmp_path: Path) -> Non
     seen = 0
 
     def numbering(
-        grids_nhwc: FloatArray, rng: np.random.Generator, lights_per_sample: int = 1
+        grids_nhwc: FloatArray,
+        rng: np.random.Generator,
+        lights_per_sample: int = 1,
+        sharing: int = 1,
     ) -> Mapping[str, FloatArray]:
         nonlocal seen
         seen += len(grids_nhwc)

@@ -31,9 +31,16 @@ class RewardFunction(Protocol):
     """Grids and a source of randomness to scores by scorer name; `REWARD` is always among them."""
 
     def __call__(
-        self, grids_nhwc: FloatArray, rng: np.random.Generator, lights_per_sample: int = 1
+        self,
+        grids_nhwc: FloatArray,
+        rng: np.random.Generator,
+        lights_per_sample: int = 1,
+        sharing: int = 1,
     ) -> Mapping[str, FloatArray]:
-        """Scores (N,) of grids (N, 2H, 2W, 3) in [0, 1]; the lights follow from `rng` alone."""
+        """Scores (N,) of grids (N, 2H, 2W, 3) in [0, 1]; the lights follow from `rng` alone.
+
+        sharing: so many grids in a row are seen under the same lights.
+        """
         ...
 
 
@@ -55,11 +62,22 @@ class RealismReward:
         self._scorers = scorers
 
     def __call__(
-        self, grids_nhwc: FloatArray, rng: np.random.Generator, lights_per_sample: int = 1
+        self,
+        grids_nhwc: FloatArray,
+        rng: np.random.Generator,
+        lights_per_sample: int = 1,
+        sharing: int = 1,
     ) -> dict[str, FloatArray]:
-        """Mean score (N,) of each grid over `lights_per_sample` lights drawn from `rng`."""
+        """Mean score (N,) of each grid over `lights_per_sample` lights drawn from `rng`, which
+        `sharing` grids in a row have in common."""
         count = len(grids_nhwc)
-        lights = draw_lights(count * lights_per_sample, len(self._environments), rng)
+        groups = -(-count // sharing)
+        drawn = draw_lights(groups * lights_per_sample, len(self._environments), rng)
+        lights = [
+            drawn[number // sharing * lights_per_sample + light]
+            for number in range(count)
+            for light in range(lights_per_sample)
+        ]
         images = self.render(np.repeat(grids_nhwc, lights_per_sample, axis=0), lights)
         return {
             name: scores.reshape(count, lights_per_sample).mean(axis=1)

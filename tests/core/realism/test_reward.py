@@ -74,3 +74,13 @@ def test_the_same_source_of_light_gives_the_same_scores() -> None:
 def test_a_reward_without_the_reward_scorer_is_refused() -> None:
     with pytest.raises(ValueError, match="reward"):
         reward(gold=weights(1, 0, 0))
+
+
+def test_grids_in_a_row_share_their_lights_when_asked_to() -> None:
+    blue = reward(reward=weights(0, 0, 1))
+    alike = grids(*[0.5] * 12)
+    shared = blue(alike, np.random.default_rng(0), 1, 4)["reward"].reshape(3, 4)
+    own = blue(alike, np.random.default_rng(0), 1, 1)["reward"].reshape(3, 4)
+    assert np.ptp(shared, axis=1).max() == 0
+    assert len({tuple(blue(alike, np.random.default_rng(n), 1, 4)["reward"]) for n in range(9)}) > 1
+    assert np.ptp(own, axis=1).max() == 1
