@@ -13,7 +13,12 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from components.core.errors import UserError
-from pipelines import commands_machine, commands_materials, commands_pipeline
+from pipelines import (
+    commands_library,
+    commands_machine,
+    commands_materials,
+    commands_pipeline,
+)
 from pipelines.runs import StageFailed
 
 
@@ -36,6 +41,7 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
     commands_pipeline.add(commands)
     commands_materials.add(commands)
+    commands_library.add(commands)
     commands_machine.add(commands)
     return top
 

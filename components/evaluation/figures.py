@@ -125,6 +125,7 @@ def _reward_rows(report: Json, details: Json) -> list[tuple[str, str]]:
     for key, name, shown in (
         ("separability", "AUC, photographs against samples", "{:.3f}"),
         ("diversity_within", "diversity within a prompt", "{:.3f}"),
+        ("seam", "step across the tile's border (tileable: 1 or less)", "{:.2f}"),
         ("recognised", "renderings whose category CLIP names rightly (chance 6 %)", "{:.0%}"),
     ):
         if key in details:

@@ -21,6 +21,7 @@ from components.core.diffusion.sampler import sample
 from components.core.errors import UserError
 from components.core.materials.grid import pack_uint8, to_uint8, unpack_uint8
 from components.core.materials.material import Material
+from components.core.materials.seam import material_seam
 from components.core.platform.artifacts import new_artifact, open_artifact
 from components.core.platform.batches import Arrays, batches
 from components.core.platform.device import choose_device
@@ -191,12 +192,14 @@ def write(
         environments=environments,
     )
     rows = [media.describe(pair, i, before, after) for i, pair in enumerate(pairs)]
-    samples = {"before": before.scores[REWARD], "after": after.scores[REWARD]}
+    sides = {"before": before, "after": after}
+    samples = {name: side.scores[REWARD] for name, side in sides.items()}
     reported = {key: result[key] for key in REPORTED if key in result}
     details = {
         **{key: value for key, value in result.items() if key not in REPORTED},
         "sampling": {"steps": config.steps, "guidance": config.guidance},
         "environments": len(environments),
+        "seam": {name: median_seam(side.materials) for name, side in sides.items()},
         "separability": {name: auc(photo_scores, values) for name, values in samples.items()},
         "histogram": histogram({"photographs": photo_scores, **samples}),
         "shown_rule": media.spread_rule(len(indices), len(pairs)),
@@ -206,10 +209,15 @@ def write(
     _write_json(folder / "evaluation.json", {**summaries, **reported})
     _write_json(folder / "details.json", details)
     write_lines(folder / "pairs.jsonl", rows)
-    for name, side in (("before", before), ("after", after)):
+    for name, side in sides.items():
         np.save(folder / f"{name}.npy", np.stack([pack_uint8(m) for m in side.materials]))
     tracker.log_metrics(flat(reported))
     tracker.log_image(media.contact_sheet(folder / "media", shown), "before_above_after.png")
+
+
+def median_seam(materials: Sequence[Material]) -> float:
+    """The usual step across a tile's border over its strong steps inside; tileable: 1 or less."""
+    return float(np.median([material_seam(material) for material in materials]))
 
 
 def histogram(sets: Mapping[str, npt.NDArray[np.floating]]) -> dict[str, Any]:

@@ -11,7 +11,9 @@ from components.core.materials.material import Material
 from pipelines.cli import main, parser
 from pipelines.local import locked
 
-COMMANDS = ("run", "compile", "submit", "generate", "render", "score", "serve", "doctor")
+COMMANDS = (
+    "run", "compile", "submit", "generate", "render", "score", "library", "serve", "doctor",
+)  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
@@ -66,7 +68,11 @@ def test_the_examples_are_understood(command: str, capsys: pytest.CaptureFixture
         ("generate brick --format obj -o {tmp}/out", "invalid choice"),
         ("render {tmp}/nowhere -o {tmp}/x.png", "nowhere"),
         ("render {tmp} -o {tmp}/x.png", "albedo"),
-        ("render {tmp}/brick -o {tmp}/x.gif", ".exr"),
+        ("render {tmp}/brick -o {tmp}/x.bmp", ".exr"),
+        ("render {tmp}/brick -o {tmp}/x.gif", "add --point-light"),
+        ("render {tmp}/brick --sphere --point-light -o {tmp}/x.png", "--sphere"),
+        ("library -o {tmp}/x.txt", "must end in"),
+        ("library --environment {tmp}/cut.hdr -o {tmp}/x.png", "cut.hdr"),
         ("render {tmp}/brick --environment {tmp}/no.hdr -o {tmp}/x.png", "no.hdr"),
         ("render {tmp}/brick --environment {tmp}/cut.hdr -o {tmp}/x.png", "cut.hdr"),
         ("render {tmp}/brick --environment {tmp}/file -o {tmp}/x.png", "file"),
@@ -119,6 +125,30 @@ def test_render_writes_srgb_and_linear(brick: Path, tmp_path: Path) -> None:
     assert Image.open(tmp_path / "a.png").size == (16, 16)
     assert (tmp_path / "a.exr").read_bytes()[:4] == b"\x76\x2f\x31\x01"
     assert (tmp_path / "a.png").read_bytes() != (tmp_path / "b.png").read_bytes()
+
+
+def test_render_makes_loops_and_spheres(brick: Path, tmp_path: Path) -> None:
+    from PIL import Image
+
+    small = ["--size", "16", "--spp", "1"]
+    assert (
+        main(["render", str(brick), *small, "--point-light", "-o", str(tmp_path / "l.webp")]) == 0
+    )
+    assert main(["render", str(brick), *small, "--sphere", "-o", str(tmp_path / "s.png")]) == 0
+    assert Image.open(tmp_path / "l.webp").n_frames == 60
+    assert Image.open(tmp_path / "s.png").mode == "RGBA"
+
+
+def test_the_library_is_shown_with_every_category(tmp_path: Path) -> None:
+    from PIL import Image
+
+    file = tmp_path / "library.png"
+    assert main(["library", "--size", "32", "--spp", "1", "-o", str(file)]) == 0
+    sheet = np.asarray(Image.open(file))
+    assert sheet.shape == (2 * (24 + 3 * 32), 8 * 32, 3)
+    blocks = sheet.reshape(2, 120, 8, 32, 3).transpose(0, 2, 1, 3, 4).reshape(16, -1)
+    assert len(np.unique(blocks, axis=0)) == 16
+    assert blocks.std(axis=1).min() > 5
 
 
 def test_doctor_tells_in_json_what_works(capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,7 +14,7 @@ import tarfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -132,7 +132,7 @@ class GridShards:
         self._open.clear()
 
 
-def stream(shard: io.BufferedIOBase) -> Iterator[Sample]:
+def stream(shard: BinaryIO) -> Iterator[Sample]:
     """The samples of an opened shard in its order, read once from front to back.
 
     For shards that are not on this machine: `platform.storage.open_stream` opens them.

@@ -149,10 +149,13 @@ def _material(folder: Path, maps: dict[str, FloatArray], names: dict[str, str]) 
 def _height(
     grey: dict[str, FloatArray], maps: dict[str, FloatArray]
 ) -> tuple[FloatArray | None, bool]:
-    """The height by the best map there is, and whether it had to be made up."""
-    if "height" in grey:
+    """The height by the best map there is, and whether it had to be made up.
+
+    A map of one value everywhere (black where an exporter had nothing to write) is none.
+    """
+    if "height" in grey and np.ptp(grey["height"]) > 0:
         return grey["height"], False
-    if "depth" in grey:
+    if "depth" in grey and np.ptp(grey["depth"]) > 0:
         return 1.0 - grey["depth"], False
     for role in ("normal", "normal_dx"):
         normals = maps.get(role)

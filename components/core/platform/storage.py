@@ -8,7 +8,7 @@ come from the environment (`AWS_ACCESS_KEY_ID`, `AWS_ENDPOINT_URL`, …), as bot
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple, cast
 from urllib.parse import unquote, urlparse
 
 from components.core.errors import UserError
@@ -48,6 +48,20 @@ def fingerprint(uri: str) -> str:
     if urlparse(uri).scheme in CATALOGUES:
         return hash_text(uri)
     return hash_text("\n".join(f"{entry.name}\0{entry.size}\0{entry.mark}" for entry in _list(uri)))
+
+
+def open_stream(uri: str) -> BinaryIO:
+    """Opens a file for reading from front to back, without a copy on this machine."""
+    if urlparse(uri).scheme != "s3":
+        return local_path(uri).open("rb")
+    bucket, key = _bucket_and_prefix(uri)
+    try:
+        return cast(BinaryIO, _s3().get_object(Bucket=bucket, Key=key)["Body"])
+    except _s3_errors() as error:
+        raise UserError(
+            f"{uri} cannot be read ({error}): check its name, the AWS_* variables and the right to "
+            "read it."
+        ) from error
 
 
 def upload(folder: Path, uri: str) -> None:

@@ -4,10 +4,12 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from components.core.errors import UserError
-from components.core.platform.storage import fingerprint, local_path, upload
+from components.core.materials.shards import Sample, stream, write_shard
+from components.core.platform.storage import fingerprint, local_path, open_stream, upload
 
 
 @pytest.fixture
@@ -73,3 +75,23 @@ def test_an_empty_s3_prefix_is_a_user_error(bucket: str) -> None:
 def test_a_catalogues_address_is_its_own_fingerprint() -> None:
     assert fingerprint("polyhaven://120") == fingerprint("polyhaven://120")
     assert fingerprint("polyhaven://120") != fingerprint("polyhaven://120?seed=1")
+
+
+def test_shards_are_streamed_from_s3_as_from_disk(bucket: str, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    samples = [
+        Sample(f"{i:08d}", rng.integers(0, 256, (8, 8, 3), np.uint8), {"caption": f"brick {i}"})
+        for i in range(5)
+    ]
+    (tmp_path / "shards").mkdir()
+    write_shard(tmp_path / "shards" / "00000.tar", samples)
+    upload(tmp_path / "shards", bucket)
+    for uri in (f"{bucket}/00000.tar", str(tmp_path / "shards" / "00000.tar")):
+        with open_stream(uri) as opened:
+            found = list(stream(opened))
+        assert [sample.key for sample in found] == [sample.key for sample in samples]
+        assert [sample.words for sample in found] == [sample.words for sample in samples]
+        for one, other in zip(found, samples, strict=True):
+            np.testing.assert_array_equal(one.grid, other.grid)
+    with pytest.raises(UserError, match="cannot be read"):
+        open_stream(f"{bucket}/00009.tar")
