@@ -151,11 +151,11 @@ def _height(
 ) -> tuple[FloatArray | None, bool]:
     """The height by the best map there is, and whether it had to be made up.
 
-    A map of one value everywhere (black where an exporter had nothing to write) is none.
+    A map that is black everywhere, where an exporter had nothing to write, is none.
     """
-    if "height" in grey and np.ptp(grey["height"]) > 0:
+    if "height" in grey and grey["height"].max() > 0:
         return grey["height"], False
-    if "depth" in grey and np.ptp(grey["depth"]) > 0:
+    if "depth" in grey and grey["depth"].max() > 0:
         return 1.0 - grey["depth"], False
     for role in ("normal", "normal_dx"):
         normals = maps.get(role)

@@ -115,7 +115,7 @@ def test_height_comes_back_from_its_normals() -> None:
     assert np.abs(found - height).max() < 0.01
 
 
-def test_a_height_of_one_value_is_none_and_the_normals_are_used(tmp_path: Path) -> None:
+def test_a_black_height_is_none_and_the_normals_are_used(tmp_path: Path) -> None:
     across = np.linspace(0, 2 * np.pi, 32, endpoint=False)
     height = np.repeat((0.5 + 0.3 * np.sin(across))[None], 32, 0).astype(np.float32)
     full = np.zeros((32, 32), np.float32)
