@@ -1,6 +1,7 @@
 """`realmat library`: what the procedural library can make, at a glance."""
 
 import argparse
+import io
 from pathlib import Path
 
 from components.core.errors import UserError
@@ -36,6 +37,7 @@ def _library(given: argparse.Namespace) -> int:
         raise UserError(f"-o {output} must end in one of {', '.join(PICTURES)}.")
     if len(given.environment) > 3:
         raise UserError(f"{len(given.environment)} environments are too many: give three or fewer.")
+    from components.core.materials.files import write_whole
     from components.core.materials.library.catalogue import sample
     from components.core.materials.material import CATEGORIES
     from components.core.platform.progress import track
@@ -53,12 +55,8 @@ def _library(given: argparse.Namespace) -> int:
         SphereRenderer(given.size, given.spp),
         progress=lambda items: track(items, "materials"),
     )
-    output.parent.mkdir(parents=True, exist_ok=True)
-    partial = output.with_name(f".{output.stem}.partial{output.suffix}")
-    try:
-        Image.fromarray(sheet).save(partial, quality=88)
-        partial.rename(output)
-    finally:
-        partial.unlink(missing_ok=True)
+    buffer = io.BytesIO()
+    Image.fromarray(sheet).save(buffer, Image.registered_extensions()[output.suffix.lower()])
+    write_whole(output, buffer.getvalue())
     print(output)
     return 0
