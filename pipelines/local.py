@@ -15,6 +15,7 @@ import os
 import re
 import shutil
 import sys
+import tempfile
 import time
 import warnings
 from collections.abc import Iterator
@@ -99,7 +100,11 @@ def environment(output: Path, scratch: Path) -> Iterator[None]:
     )
     os.environ.setdefault("MLFLOW_TRACKING_URI", f"sqlite:///{output / 'mlflow.db'}")
     try:
-        yield
+        # kfp leaves a folder for every task behind; not below `output`, whose path may be too
+        # long for the name of a socket.
+        with tempfile.TemporaryDirectory(prefix="realmat-", ignore_cleanup_errors=True) as folder:
+            os.environ["TMPDIR"] = folder
+            yield
     finally:
         os.environ.clear()
         os.environ.update(before)
@@ -109,8 +114,14 @@ def truncate(pipeline: Path, until: str) -> None:
     """Removes from a compiled pipeline what a stage does not need."""
     document = yaml.safe_load(pipeline.read_text())
     tasks = document["root"]["dag"]["tasks"]
+    # A loop is a task whose own tasks lie in a component.
+    inner = {
+        name: document["components"][task["componentRef"]["name"]].get("dag", {}).get("tasks", {})
+        for name, task in tasks.items()
+    }
+    last = until.replace("_", "-")
     kept: set[str] = set()
-    waiting = [until.replace("_", "-")]
+    waiting = [name for name in tasks if name == last or last in inner[name]]
     while waiting:
         name = waiting.pop()
         kept.add(name)
@@ -140,7 +151,7 @@ def _execute(
 
 
 NOISE = (
-    r"[\[{}]", "Traceback", "WARNING", "INFO", "DEBUG",
+    r"[\[{}]", "-{20}", "Traceback", "WARNING", "INFO", "DEBUG",
     r"\w+: \w+\( name=",  # kfp: the artifacts that a task wrote
     r".*Warning: ", r"\w+Error\(",  # libraries: what they make do without
 )  # fmt: skip
@@ -149,11 +160,15 @@ NOISE = (
 class Screen:
     """Everything goes to the log; the stages' own lines go to the screen, with the time passed.
 
-    kfp.local indents what a task prints by four spaces and puts its own messages, and a failed
-    task's traceback, between such lines.
+    kfp.local indents what a task prints by four spaces, in a loop by more, and puts its own
+    messages, and a failed task's traceback, between such lines.
     """
 
-    SHOWN = re.compile(r"    (?!\s|{noise})(?P<text>.+)".replace("{noise}", "|".join(NOISE)))
+    SHOWN = re.compile(
+        r"(?:    |(?:    ){2,3}(?=[\w ]+: \S))(?!\s|{noise})(?P<text>.+)".replace(
+            "{noise}", "|".join(NOISE)
+        )
+    )
 
     def __init__(self, screen: TextIO, log: TextIO) -> None:
         self.screen = screen

@@ -54,8 +54,10 @@ def pipeline_of(recipe: Recipe) -> Any:
             parent_run: MLflow run of this pipeline, below which each stage opens its own.
         """
         run = _runner(recipe, parent_run)
-        dataset = run(synthetic_data, materials=materials, environments=environments)
-        model = run(sdxl_finetune, dataset=dataset)
+        parts = list(range(recipe.synthetic_data.parts))
+        with dsl.ParallelFor(items=parts) as part:
+            shards = run(synthetic_data, part=part, materials=materials, environments=environments)
+        model = run(sdxl_finetune, dataset=dsl.Collected(shards))
         generated = run(material_sampling, model=model, environments=environments)
         photographs = run(photo_retrieval, photos=photos, environments=environments)
         annotations = run(annotation_sync, photographs=photographs, generated=generated)
@@ -74,7 +76,7 @@ def pipeline_of(recipe: Recipe) -> Any:
             reward=reward,
             prompts=prompts,
             photographs=photographs,
-            dataset=dataset,
+            dataset=dsl.Collected(shards),
             environments=environments,
         )
         run(registration, model=model, lora=lora, reward=reward, evaluation=measured)

@@ -17,6 +17,8 @@ from pipelines.recipe import STAGES, Recipe
 from pipelines.runs import StageFailed
 
 SECONDS_BETWEEN_POLLS = 1.0
+MAX_TAG = 5000  # MLflow's limit
+SHARED = "synthetic_data"  # the stage that several tasks may share
 
 
 class PipelineRecord:
@@ -49,9 +51,9 @@ class PipelineRecord:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        for line in self.lines():
-            if line["state"] == "finished":
-                self.client.set_tag(self.run_id, f"output.{line['stage']}", line["content_hash"])
+        for stage, lines in self.finished().items():
+            hashes = " ".join(line["content_hash"] for line in lines)
+            self.client.set_tag(self.run_id, f"output.{stage}", hashes[:MAX_TAG])
         status = "FINISHED" if error is None else "FAILED"
         self.client.set_terminated(self.run_id, status)
 
@@ -85,6 +87,13 @@ class PipelineRecord:
         path = Path(os.environ[RECORD])
         return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
+    def finished(self) -> dict[str, list[dict[str, Any]]]:
+        """Returns the lines of finished stages, in the pipeline's order; several for a stage whose
+        work tasks shared."""
+        done = [line for line in self.lines() if line["state"] == "finished"]
+        lines = {stage: [line for line in done if line["stage"] == stage] for stage in STAGES}
+        return {stage: found for stage, found in lines.items() if found}
+
     def failure(self, log: Path) -> Exception:
         """Returns the exception that says why the pipeline stopped."""
         lines = self.lines()
@@ -101,14 +110,16 @@ class PipelineRecord:
         """Writes report.json and report.html of the stages that ran, and returns the report."""
         from components.evaluation.report import compose_report
 
-        done = {line["stage"]: line for line in self.lines() if line["state"] == "finished"}
-        order = [stage for stage in STAGES if stage in done]
+        done = self.finished()
+        folders = {s: [Path(line["artifact"]) for line in lines] for s, lines in done.items()}
+        seconds = {s: sum(line["seconds"] for line in lines) for s, lines in done.items()}
         report = compose_report(
             folder,
             recipe=self.recipe.name,
             settings=self.recipe.model_dump(mode="json"),
-            stages=[{"name": stage, "seconds": done[stage]["seconds"]} for stage in order],
-            artifacts={stage: Path(done[stage]["artifact"]) for stage in order},
+            stages=[{"name": s, "seconds": round(t, 3)} for s, t in seconds.items()],
+            artifacts={s: found[0] for s, found in folders.items() if s != SHARED},
+            dataset=folders.get(SHARED, []),
             parameters=dict(self.parameters),
         )
         self.client.log_artifacts(self.run_id, str(folder), "report")

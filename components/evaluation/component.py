@@ -1,5 +1,7 @@
 """The pipeline task of the stage `evaluation`."""
 
+from typing import List  # noqa: UP035 (kfp knows no other list of artifacts)
+
 from kfp.dsl import Artifact, Dataset, Input, Model, Output
 
 from components.core.platform.component import stage_component
@@ -14,7 +16,7 @@ def evaluation(
     reward: Input[Model],
     prompts: Input[Dataset],
     photographs: Input[Dataset],
-    dataset: Input[Dataset],
+    dataset: Input[List[Dataset]],  # noqa: UP006
     environments: str,
     result: Output[Artifact],
 ) -> None:
@@ -30,7 +32,7 @@ def evaluation(
             "reward": reward.path,
             "prompts": prompts.path,
             "photographs": photographs.path,
-            "dataset": dataset.path,
+            "dataset": [part.path for part in dataset],
         },
         output=result.path,
         parameters={"environments": environments},

@@ -37,6 +37,7 @@ def compose_report(
     settings: Mapping[str, Any],
     stages: Sequence[Mapping[str, Any]],
     artifacts: Mapping[str, Path],
+    dataset: Sequence[Path] = (),
     parameters: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Write report.json and report.html into the folder `output`; returns the report.
@@ -45,6 +46,7 @@ def compose_report(
         recipe: the recipe's name; `settings` its sections as plain values.
         stages: {"name", "seconds"} of every stage that ran, in order.
         artifacts: artifact folders by stage name; stages that did not run are absent.
+        dataset: what synthetic_data made, of which there is one folder for each of its tasks.
         parameters: the URIs given for photos, environments and materials ("" = embedded).
     """
     evaluation = artifacts.get("evaluation")
@@ -62,7 +64,7 @@ def compose_report(
         report=report,
         details=details,
         media=evaluation / "media" if evaluation else None,
-        sources=sources(artifacts, parameters or {}, details),
+        sources=sources(artifacts, dataset, parameters or {}, details),
         set_aside=files_set_aside(artifacts),
         gate=registration.get("gate", []),
         settings=settings,

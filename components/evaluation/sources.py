@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +13,18 @@ Artifacts = Mapping[str, Path]
 
 
 def sources(
-    artifacts: Artifacts, parameters: Mapping[str, str], details: Mapping[str, Any]
+    artifacts: Artifacts,
+    dataset: Sequence[Path],
+    parameters: Mapping[str, str],
+    details: Mapping[str, Any],
 ) -> list[tuple[str, str]]:
-    """(name, sentence) of each kind of data that went into the run."""
+    """(name, sentence) of each kind of data that went into the run.
+
+    `dataset` are the parts that the tasks of synthetic_data made.
+    """
     found: list[tuple[str, str]] = []
-    if "synthetic_data" in artifacts:
-        found.append(("materials", _materials(artifacts, parameters.get("materials", ""))))
+    if dataset:
+        found.append(("materials", _materials(dataset, parameters.get("materials", ""))))
     if "photo_retrieval" in artifacts:
         found.append(("photographs", _photographs(artifacts, parameters.get("photos", ""))))
     if "environments" in details:
@@ -35,18 +41,22 @@ def sources(
 def files_set_aside(artifacts: Artifacts) -> list[dict[str, Any]]:
     """{"source", "reason"} of every file that was not used."""
     rows: list[dict[str, Any]] = []
-    for stage in ("synthetic_data", "photo_retrieval"):
-        if stage in artifacts:
-            rows += read_lines(artifacts[stage] / "rejected.jsonl")
+    if "photo_retrieval" in artifacts:
+        rows += read_lines(artifacts["photo_retrieval"] / "rejected.jsonl")
     return rows
 
 
-def _materials(artifacts: Artifacts, uri: str) -> str:
-    counts = read_json(artifacts["synthetic_data"] / "counts.json")
-    parts = [f"{counts.get('library', 0)} grids of the procedural library"]
+def _materials(dataset: Sequence[Path], uri: str) -> str:
+    counts: Counter[str] = Counter()
+    for part in dataset:
+        counts.update(read_json(part / "counts.json"))
+    bases = [f"{counts['library']} materials of the procedural library"]
     if uri:
-        parts.append(f"{counts.get('materials', 0)} grids of materials from {uri}")
-    return ", ".join(parts)
+        aside = counts["materials_set_aside"]
+        note = f" ({aside} files set aside)" if aside else ""
+        bases.append(f"{counts['materials']} from {uri}{note}")
+    made = f"{counts['grids']} grids and {counts['renderings']} renderings of their variations"
+    return f"{' and '.join(bases)}: {made}"
 
 
 def _photographs(artifacts: Artifacts, uri: str) -> str:

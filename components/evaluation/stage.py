@@ -60,7 +60,7 @@ def run(
     reward: Path,
     prompts: Path,
     photographs: Path,
-    dataset: Path,
+    dataset: Sequence[Path],
     environments: str,
     output: Path,
     work: Path,
@@ -70,7 +70,8 @@ def run(
     reward, lora = open_artifact(reward, "realism-scorer"), open_artifact(lora, "lora")
     photographs = open_artifact(photographs, "photographs")
     lights = load_environments(str(local_path(environments)) if environments else "")
-    prompts, dataset = open_artifact(prompts, "prompts"), open_artifact(dataset, "material-grids")
+    prompts = open_artifact(prompts, "prompts")
+    dataset = [open_artifact(part, "material-grids") for part in dataset]
     pairs = make_pairs(
         unseen_prompts(prompts, dataset),
         count=config.prompts,
@@ -114,12 +115,12 @@ def run(
         )
 
 
-def unseen_prompts(prompts: Path, dataset: Path) -> list[dict[str, Any]]:
+def unseen_prompts(prompts: Path, dataset: Sequence[Path]) -> list[dict[str, Any]]:
     """The held-out prompts, less any that a training caption or a training prompt equals."""
     rows = read_lines(prompts / "prompts.jsonl")
     seen = {row["prompt"] for row in rows if row["split"] == "train"}
-    grids = (row for row in read_lines(dataset / "index.jsonl") if row.get("split") == "train")
-    seen |= {row.get("caption", "") for row in grids}
+    grids = (row for part in dataset for row in read_lines(part / "index.jsonl"))
+    seen |= {row.get("caption", "") for row in grids if row.get("split") == "train"}
     unseen = [row for row in rows if row["split"] == "heldout" and row["prompt"] not in seen]
     if len(unseen) < 2:
         raise UserError(

@@ -1,5 +1,7 @@
 """The pipeline task of the stage `sdxl_finetune`."""
 
+from typing import List  # noqa: UP035 (kfp knows no other list of artifacts)
+
 from kfp.dsl import Dataset, Input, Model, Output
 
 from components.core.platform.component import stage_component
@@ -9,7 +11,7 @@ from components.core.platform.component import stage_component
 def sdxl_finetune(
     config: str,
     parent_run: str,
-    dataset: Input[Dataset],
+    dataset: Input[List[Dataset]],  # noqa: UP006
     model: Output[Model],
 ) -> None:
     """Fine-tunes all of SDXL's UNet on the grids (stage 1 of the paper)."""
@@ -18,7 +20,7 @@ def sdxl_finetune(
     run_task(
         "sdxl_finetune",
         config=config,
-        inputs={"dataset": dataset.path},
+        inputs={"dataset": [part.path for part in dataset]},
         output=model.path,
         parent_run=parent_run,
     )

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,19 +40,19 @@ class GridSet:
     prompts: list[str]  # one for each row
 
     @classmethod
-    def open(cls, dataset: Path, image_size: int) -> GridSet:
-        """Open the artifact folder; its grids must have the model's size."""
+    def open(cls, dataset: Sequence[Path], image_size: int) -> GridSet:
+        """Open the artifact's folders; its grids must have the model's size."""
         grids = GridShards.open(dataset)
         entries = grids.entries
         shape = grids.grid(0).shape
         if shape != (image_size, image_size, 3):
             raise UserError(
-                f"{dataset} holds grids of shape {shape}, but the model needs ({image_size}, "
+                f"{dataset[0]} holds grids of shape {shape}, but the model needs ({image_size}, "
                 f"{image_size}, 3): set synthetic_data's map size to {image_size // 2}"
             )
         rows = [row for row, entry in enumerate(entries) if entry["split"] == "train"]
         if not rows:
-            raise UserError(f"{dataset / INDEX} has no entry with the split 'train'")
+            raise UserError(f"{dataset[0] / INDEX} has no entry with the split 'train'")
         prompts = [prompt_of(entries[r]["category"], entries[r]["caption"]) for r in rows]
         return cls(grids, rows, prompts)
 
@@ -72,7 +73,7 @@ def augment(grid: Grid, rng: np.random.Generator, config: Config) -> Grid:
     return result
 
 
-def build_cache(dataset: Path, model: TextToImage, config: Config, folder: Path) -> None:
+def build_cache(dataset: Sequence[Path], model: TextToImage, config: Config, folder: Path) -> None:
     """Write latents and embeddings to `folder`, whole or not at all; nothing if it exists."""
     if folder.exists():
         return

@@ -12,7 +12,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -35,9 +35,11 @@ from components.sdxl_finetune.worker import CACHE, CONFIG, METRICS, RESULT, trai
 KIND = "diffusion-model"
 
 
-def run(config: Config, *, dataset: Path, output: Path, work: Path, tracker: Tracker) -> None:
+def run(
+    config: Config, *, dataset: Sequence[Path], output: Path, work: Path, tracker: Tracker
+) -> None:
     """Write the fine-tuned model to `output`; continue from `work` if it holds a checkpoint."""
-    grids = open_artifact(dataset, "material-grids")
+    grids = [open_artifact(part, "material-grids") for part in dataset]
     announce_device(config.device)
     device = compute_device(config.device)
     model = load_model(config.base_model, device)

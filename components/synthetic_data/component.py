@@ -9,6 +9,7 @@ from components.core.platform.component import stage_component
 def synthetic_data(
     config: str,
     parent_run: str,
+    part: int,
     materials: str,
     environments: str,
     dataset: Output[Dataset],
@@ -22,5 +23,6 @@ def synthetic_data(
         inputs={},
         output=dataset.path,
         parameters={"materials": materials, "environments": environments},
+        settings={"part": part},
         parent_run=parent_run,
     )

@@ -1,6 +1,6 @@
 """What can be set about the synthetic data. Defaults are the paper's (sections 4.1 and 5)."""
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, model_validator
 
 from components.core.platform.config_types import Rendering
 
@@ -35,3 +35,20 @@ class Config(BaseModel, frozen=True, extra="forbid"):
     rendering: Rendering = Field(default_factory=Rendering, description="How they are rendered.")
     samples_per_shard: int = Field(1000, ge=1, description="Grids in one tar file.")
     processes: int = Field(0, ge=0, description="Processes that make shards; 0: one a core.")
+    parts: int = Field(
+        1, ge=1, description="Tasks of the pipeline that share the shards, side by side."
+    )
+    part: int = Field(0, ge=0, description="Which of them this is; the pipeline says so.")
+
+    @property
+    def shards(self) -> int:
+        """How many shards there are, of all tasks together."""
+        return -(-self.variations // self.samples_per_shard)
+
+    @model_validator(mode="after")
+    def _every_task_has_a_shard(self) -> "Config":
+        if self.parts > self.shards:
+            raise ValueError(f"there are fewer shards ({self.shards}) than parts ({self.parts})")
+        if self.part >= self.parts:
+            raise ValueError(f"there is no part {self.part} of {self.parts}, counted from 0")
+        return self

@@ -55,9 +55,10 @@ class Plan:
         return self.config.variations - self.from_given
 
     @property
-    def shards(self) -> int:
-        """How many shards there are."""
-        return -(-self.config.variations // self.config.samples_per_shard)
+    def own_shards(self) -> range:
+        """The shards that this task makes."""
+        shards, parts, part = self.config.shards, self.config.parts, self.config.part
+        return range(before(shards, parts, part), before(shards, parts, part + 1))
 
     def numbers(self, shard: int) -> range:
         """The numbers of the samples of a shard."""

@@ -53,18 +53,18 @@ def run(
     made = make_shards(plan, light, work / SHARDS)
     with new_artifact(output, KIND, "synthetic_data", config) as folder:
         entries = gather(made, folder)
-        counts = count(config, entries, len(given), set_aside)
+        counts = count(plan, entries, set_aside)
         (folder / "counts.json").write_text(json.dumps(counts), encoding="utf-8")
-        tracker.log_image(contact_sheet(GridShards(folder, entries)), "synthetic_data.png")
+        tracker.log_image(contact_sheet(GridShards.open([folder])), "synthetic_data.png")
     tracker.log_metrics({name: float(value) for name, value in counts.items()})
 
 
 def make_shards(plan: Plan, environments: str, folder: Path) -> list[Path]:
-    """Make the shards that `folder` lacks, in parallel; returns all of them in order."""
+    """Make this task's shards that `folder` lacks, in parallel; returns all of them in order."""
     folder.mkdir(parents=True, exist_ok=True)
-    files = [folder / f"{number:05d}.tar" for number in range(plan.shards)]
+    files = {number: folder / f"{number:05d}.tar" for number in plan.own_shards}
     # The index is written last, so a shard that has one is whole.
-    missing = [n for n, file in enumerate(files) if not index_of(file).exists()]
+    missing = [n for n, file in files.items() if not index_of(file).exists()]
     processes = min(plan.config.processes or os.cpu_count() or 1, max(1, len(missing)))
     with ProcessPoolExecutor(
         processes, get_context("spawn"), initializer=prepare, initargs=(plan, environments)
@@ -75,7 +75,7 @@ def make_shards(plan: Plan, environments: str, folder: Path) -> list[Path]:
             partial = index.with_suffix(".partial")
             partial.write_text("".join(json.dumps(line) + "\n" for line in lines))
             partial.rename(index)
-    return files
+    return list(files.values())
 
 
 def index_of(shard: Path) -> Path:
@@ -106,15 +106,18 @@ def link(file: Path, target: Path) -> None:
         shutil.copyfile(file, target)
 
 
-def count(
-    config: Config, entries: list[dict[str, Any]], given: int, set_aside: int
-) -> dict[str, int]:
-    """What the artifact holds, in numbers."""
-    sources = Counter(entry["source"] for entry in entries)
+def count(plan: Plan, entries: list[dict[str, Any]], set_aside: int) -> dict[str, int]:
+    """What the artifact holds, in numbers, which add up over the parts of a data set.
+
+    Of the base materials each counts in the part that begins with it. Of the files set aside,
+    which every task meets, the first part speaks.
+    """
+    places = [plan.place(int(entry["key"])) for entry in entries]
+    bases = Counter(place.source for place in places if place.variation == 0)
     return {
-        "library": min(config.base_materials, sources["library"]),
-        "materials": given,
-        "materials_set_aside": set_aside,
+        "library": bases["library"],
+        "materials": bases["materials"],
+        "materials_set_aside": 0 if plan.config.part else set_aside,
         "grids": len(entries),
         "renderings": sum(len(entry["files"]) for entry in entries) - 2 * len(entries),
         "test": sum(entry["split"] == "test" for entry in entries),

@@ -28,6 +28,7 @@ def write_artifacts(
     """Write every artifact that the report reads."""
     stages = [
         "synthetic_data",
+        "second_part",
         "photo_retrieval",
         "annotation_sync",
         "realism_labels",
@@ -40,7 +41,9 @@ def write_artifacts(
     folders = {stage: root / stage for stage in stages}
     for folder in folders.values():
         folder.mkdir(parents=True)
-    _json(folders["synthetic_data"] / "counts.json", {"library": 640, "materials": 2})
+    counts = {"library": 320, "materials": 1, "materials_set_aside": 0, "renderings": 4, "grids": 7}
+    _json(folders["synthetic_data"] / "counts.json", {**counts, "materials_set_aside": 3})
+    _json(folders["second_part"] / "counts.json", counts)
     _json(
         folders["photo_retrieval"] / "counts.json",
         {"searched": 5, "set_aside": 1, "kept": 4, "embedded": 0, "distractors_kept": 0},

@@ -127,7 +127,7 @@ def run(monkeypatch: pytest.MonkeyPatch, artifacts: dict[str, Path], output: Pat
     )  # fmt: skip
     stage.run(
         config,
-        **artifacts,
+        **{**artifacts, "dataset": [artifacts["dataset"]]},
         environments="",
         output=output,
         work=output.with_name("work"),
@@ -178,7 +178,7 @@ def test_too_few_unseen_prompts_is_the_users_error(tmp_path: Path) -> None:
         "".join(json.dumps({**prompt, "split": split}) + "\n" for split in ("train", "heldout"))
     )
     with pytest.raises(UserError, match="0 held-out prompts"):
-        stage.unseen_prompts(tmp_path, tmp_path)
+        stage.unseen_prompts(tmp_path, [tmp_path])
 
 
 def test_map_pictures_point_normals_up_on_a_flat_material() -> None:

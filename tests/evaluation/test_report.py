@@ -46,6 +46,9 @@ def compose(tmp_path: Path, artifacts: dict[str, Path], **parameters: str) -> Ba
         settings={"ddpo_lora": {"epochs": 4}},
         stages=STAGES,
         artifacts=artifacts,
+        dataset=[
+            artifacts[name] for name in ("synthetic_data", "second_part") if name in artifacts
+        ],
         parameters=parameters,
     )
     page = Balanced()
@@ -112,6 +115,7 @@ def test_page_says_what_stands_in_for_photographs(
     assert "simulated annotator (3 labels)" in embedded
     given = compose(tmp_path, artifacts, photos="pictures/<b>mine</b>").text
     assert "5 photographs from pictures/<b>mine</b>" in given
+    assert "640 materials of the procedural library" in given  # in two parts
     assert "stand-in" not in given
     assert "p/broken.jpg" in given
     assert "the image is truncated" in given

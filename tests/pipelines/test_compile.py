@@ -45,8 +45,13 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
 
 
 def tasks_of(path: Path) -> dict[str, Any]:
-    tasks: dict[str, Any] = yaml.safe_load(path.read_text())["root"]["dag"]["tasks"]
-    return tasks
+    """Tasks by name, those of loops in place of the loops."""
+    document = yaml.safe_load(path.read_text())
+    found: dict[str, Any] = {}
+    for name, task in document["root"]["dag"]["tasks"].items():
+        component = document["components"][task["componentRef"]["name"]]
+        found |= component["dag"]["tasks"] if "dag" in component else {name: task}
+    return found
 
 
 def test_compiling_imports_nothing_heavy(compiled: tuple[Path, str]) -> None:
@@ -80,6 +85,23 @@ def test_resources_and_image_come_from_the_recipe(compiled: tuple[Path, str]) ->
     assert accelerator["resourceCount"] == "8"
     assert accelerator["resourceType"] == "nvidia.com/gpu"
     assert "accelerator" not in containers["exec-synthetic-data"]["resources"]
+
+
+def test_tasks_share_the_shards_and_all_of_them_are_trained_on(
+    compiled: tuple[Path, str],
+) -> None:
+    document = yaml.safe_load((compiled[0] / "paper.yaml").read_text())
+    tasks = document["root"]["dag"]["tasks"]
+    (loop,) = (name for name, task in tasks.items() if "parameterIterator" in task)
+    parts = load_recipe("paper").synthetic_data.parts
+    assert parts > 1
+    items = yaml.safe_load(tasks[loop]["parameterIterator"]["items"]["raw"])
+    assert items == list(range(parts))
+    for consumer in ("sdxl-finetune", "evaluation"):
+        source = tasks[consumer]["inputs"]["artifacts"]["dataset"]["taskOutputArtifact"]
+        assert source["producerTask"] == loop
+        component = document["components"][f"comp-{consumer}"]
+        assert component["inputDefinitions"]["artifacts"]["dataset"]["isArtifactList"]
 
 
 def test_until_keeps_what_the_stage_needs(compiled: tuple[Path, str], tmp_path: Path) -> None:

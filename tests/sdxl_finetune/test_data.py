@@ -63,11 +63,11 @@ def test_cache_holds_what_the_model_computes(
     dataset: Path, model: TextToImage, tmp_path: Path
 ) -> None:
     config = Config(variants_per_grid=2, encode_batch_size=4)
-    build_cache(dataset, model, config, tmp_path / "cache")
+    build_cache([dataset], model, config, tmp_path / "cache")
     data = TrainingData(tmp_path / "cache")
     assert len(data) == 20  # ten grids for training, the two of the test split are left out
     latents, embeds = data.batch(np.array([3, 0]), "cpu")
-    shards = GridShards.open(dataset)
+    shards = GridShards.open([dataset])
     grids = np.stack([shards.grid(3), shards.grid(0)])
     expected = model.encode(torch.from_numpy(grids).float() / 255.0)
     torch.testing.assert_close(latents, expected, atol=1e-5, rtol=1e-4)
@@ -87,14 +87,14 @@ def test_cache_is_computed_once_and_whole(
     with monkeypatch.context() as patch:
         patch.setattr("components.sdxl_finetune.data._write_latents", killed)
         with pytest.raises(KeyboardInterrupt):
-            build_cache(dataset, model, Config(), tmp_path / "cache")
+            build_cache([dataset], model, Config(), tmp_path / "cache")
     assert not (tmp_path / "cache").exists()
-    build_cache(dataset, model, Config(), tmp_path / "cache")
+    build_cache([dataset], model, Config(), tmp_path / "cache")
     with monkeypatch.context() as patch:
         patch.setattr("components.sdxl_finetune.data._write_latents", killed)
-        build_cache(dataset, model, Config(), tmp_path / "cache")
+        build_cache([dataset], model, Config(), tmp_path / "cache")
 
 
 def test_grids_of_another_size_are_a_user_error(dataset: Path) -> None:
     with pytest.raises(UserError, match="map size to 64"):
-        GridSet.open(dataset, 128)
+        GridSet.open([dataset], 128)

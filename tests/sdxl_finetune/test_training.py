@@ -39,7 +39,7 @@ class Killer(NullTracker):
 
 torch.set_num_threads(1)
 config, dataset, output, work = sys.argv[1:]
-run(Config.model_validate_json(config), dataset=Path(dataset), output=Path(output),
+run(Config.model_validate_json(config), dataset=[Path(dataset)], output=Path(output),
     work=Path(work), tracker=Killer())
 """
 
@@ -107,7 +107,7 @@ def undisturbed(
     folder, recorder = tmp_path_factory.mktemp("undisturbed"), Recorder()
     run(
         tiny(base_model),
-        dataset=dataset,
+        dataset=[dataset],
         output=folder / "model",
         work=folder / "work",
         tracker=recorder,
@@ -134,7 +134,7 @@ def test_sigkill_and_resume_end_bit_identically(
     assert died.returncode == -signal.SIGKILL, died.stderr[-2000:]
     assert not output.exists()
     recorder = Recorder()
-    run(config, dataset=dataset, output=output, work=work, tracker=recorder)
+    run(config, dataset=[dataset], output=output, work=work, tracker=recorder)
     expected, first = undisturbed
     assert [step for step, _ in recorder.rows] == [5, 6, 7]  # continued after checkpoint 4
     assert recorder.losses == first.losses[4:]
@@ -152,7 +152,7 @@ def test_two_processes_train_the_same_model_as_one(
     recorder = Recorder()
     run(
         tiny(base_model, processes=2),
-        dataset=dataset,
+        dataset=[dataset],
         output=tmp_path / "model",
         work=tmp_path / "work",
         tracker=recorder,
@@ -176,7 +176,7 @@ def test_ways_of_computing_the_same_training(
 ) -> None:
     config, recorder = tiny(base_model, **changes), Recorder()
     output = tmp_path / "model"
-    run(config, dataset=dataset, output=output, work=tmp_path / "work", tracker=recorder)
+    run(config, dataset=[dataset], output=output, work=tmp_path / "work", tracker=recorder)
     expected, first = undisturbed
     np.testing.assert_allclose(recorder.losses, first.losses, rtol=1e-3)
     assert deviation(base_model, expected, output) < 0.01
@@ -199,7 +199,7 @@ def test_it_learns_and_the_result_opens_in_stock_diffusers(
         saved_precision="float16",
     )
     recorder, output = Recorder(), tmp_path / "model"
-    run(config, dataset=dataset, output=output, work=tmp_path / "work", tracker=recorder)
+    run(config, dataset=[dataset], output=output, work=tmp_path / "work", tracker=recorder)
     assert np.mean(recorder.losses[-5:]) < 0.8 * np.mean(recorder.losses[:5])
     last = recorder.rows[-1][1]
     assert {"loss", "loss_t0", "loss_t3", "gradient_norm", "images_per_second"} <= set(last)
@@ -217,12 +217,13 @@ def test_resuming_continues_the_averaged_weights(
 ) -> None:
     whole = tiny(base_model, iterations=4, ema_decay=0.5)
     half = whole.model_copy(update={"iterations": 2})
-    run(whole, dataset=dataset, output=tmp_path / "a", work=tmp_path / "w1", tracker=NullTracker())
-    run(half, dataset=dataset, output=tmp_path / "b", work=tmp_path / "w2", tracker=NullTracker())
+    no = NullTracker()
+    run(whole, dataset=[dataset], output=tmp_path / "a", work=tmp_path / "w1", tracker=no)
+    run(half, dataset=[dataset], output=tmp_path / "b", work=tmp_path / "w2", tracker=no)
     for file in (tmp_path / "w2" / "unet").iterdir():
         file.unlink()
     (tmp_path / "w2" / "unet").rmdir()
-    run(whole, dataset=dataset, output=tmp_path / "c", work=tmp_path / "w2", tracker=NullTracker())
+    run(whole, dataset=[dataset], output=tmp_path / "c", work=tmp_path / "w2", tracker=no)
     expected, resumed = weights(tmp_path / "a"), weights(tmp_path / "c")
     assert all(torch.equal(resumed[name], value) for name, value in expected.items())
 
@@ -232,7 +233,7 @@ def test_a_diverging_loss_is_a_user_error(base_model: Path, dataset: Path, tmp_p
     with pytest.raises(UserError, match="learning_rate"):
         run(
             config,
-            dataset=dataset,
+            dataset=[dataset],
             output=tmp_path / "model",
             work=tmp_path / "work",
             tracker=NullTracker(),

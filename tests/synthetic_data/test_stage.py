@@ -43,7 +43,7 @@ def index(folder: Path) -> list[dict[str, str]]:
 
 
 def grids(folder: Path) -> np.ndarray:
-    shards = GridShards.open(folder)
+    shards = GridShards.open([folder])
     return np.stack([shards.grid(number) for number in range(len(shards))])
 
 
@@ -59,6 +59,28 @@ def test_the_number_of_grids_shards_and_renderings_is_the_one_asked_for(made: Pa
     ]  # fmt: skip
     counts = json.loads((made / "counts.json").read_text())
     assert (counts["grids"], counts["library"], counts["renderings"]) == (48, 32, 6)
+
+
+def test_parts_made_by_several_tasks_are_the_whole(made: Path, tmp_path: Path) -> None:
+    def part(number: int) -> Path:
+        config = CONFIG.model_copy(update={"parts": 2, "part": number})
+        return make(tmp_path / str(number), config)
+
+    parts = [part(0), part(1)]
+    files = [file for folder in parts for file in sorted((folder / SHARDS).iterdir())]
+    whole = sorted((made / SHARDS).iterdir())
+    assert [file.name for file in files] == [file.name for file in whole]
+    assert [file.read_bytes() for file in files] == [file.read_bytes() for file in whole]
+    counts = [json.loads((folder / "counts.json").read_text()) for folder in (*parts, made)]
+    assert {name: counts[0][name] + counts[1][name] for name in counts[2]} == counts[2]
+    shards = GridShards.open(parts)
+    np.testing.assert_array_equal([shards.grid(n) for n in range(len(shards))], grids(made))
+
+
+@pytest.mark.parametrize("settings", [{"parts": 4}, {"parts": 2, "part": 2}])
+def test_a_part_without_shards_is_refused(settings: dict[str, int]) -> None:
+    with pytest.raises(ValueError, match=r"than parts|no part"):
+        Config.model_validate({**CONFIG.model_dump(), **settings})
 
 
 def test_webdataset_reads_the_shards_and_a_stream_gives_the_same(made: Path) -> None:
@@ -150,7 +172,7 @@ def test_a_damaged_shard_is_named(made: Path, tmp_path: Path) -> None:
     shutil.copytree(made, tmp_path / "copy")
     shard = tmp_path / "copy" / SHARDS / "00001.tar"
     shard.write_bytes(b"\0" * shard.stat().st_size)
-    shards = GridShards.open(tmp_path / "copy")
+    shards = GridShards.open([tmp_path / "copy"])
     shards.grid(0)
     with pytest.raises(UserError, match=r"00001\.tar"):
         shards.grid(25)

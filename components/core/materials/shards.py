@@ -82,22 +82,29 @@ def _png(picture: Grid) -> bytes:
     return buffer.getvalue()
 
 
-class GridShards:
-    """The shards of an artifact, for reading any sample."""
+def read_index(folder: Path) -> list[dict[str, Any]]:
+    """The samples of one artifact, each with its "folder"; UserError if there is no index."""
+    index = folder / INDEX
+    if not index.is_file():
+        raise UserError(f"{folder} has no {INDEX}: expected the output of synthetic_data.")
+    with index.open(encoding="utf-8") as file:
+        return [{**json.loads(line), "folder": str(folder)} for line in file]
 
-    def __init__(self, folder: Path, entries: list[dict[str, Any]]) -> None:
-        self.folder = folder
+
+class GridShards:
+    """The shards of a data set, for reading any sample.
+
+    entries: the samples' lines of the index; "folder" in each is the artifact that holds it.
+    """
+
+    def __init__(self, entries: list[dict[str, Any]]) -> None:
         self.entries = entries
-        self._open: dict[str, int] = {}
+        self._open: dict[Path, int] = {}
 
     @classmethod
-    def open(cls, folder: Path) -> GridShards:
-        """The artifact folder; UserError if it has no index."""
-        index = folder / INDEX
-        if not index.is_file():
-            raise UserError(f"{folder} has no {INDEX}: expected the output of synthetic_data.")
-        with index.open(encoding="utf-8") as file:
-            return cls(folder, [json.loads(line) for line in file])
+    def open(cls, folders: Iterable[Path]) -> GridShards:
+        """The artifact folders, which follow each other; UserError if one has no index."""
+        return cls([entry for folder in folders for entry in read_index(folder)])
 
     def __len__(self) -> int:
         return len(self.entries)
@@ -110,19 +117,19 @@ class GridShards:
         """The picture KEY.name of sample `number`; UserError if the shard is damaged."""
         entry = self.entries[number]
         offset, length = entry["files"][name]
-        content = os.pread(self._descriptor(entry["shard"]), length, offset)
+        shard = Path(entry["folder"], SHARDS, entry["shard"])
+        content = os.pread(self._descriptor(shard), length, offset)
         try:
             with Image.open(io.BytesIO(content)) as image:
                 return np.asarray(image.convert("RGB"))
         except OSError as error:
             raise UserError(
-                f"{self.folder / SHARDS / entry['shard']}: sample {entry['key']} is damaged; run "
-                "synthetic_data again"
+                f"{shard}: sample {entry['key']} is damaged; run synthetic_data again"
             ) from error
 
-    def _descriptor(self, shard: str) -> int:
+    def _descriptor(self, shard: Path) -> int:
         if shard not in self._open:
-            self._open[shard] = os.open(self.folder / SHARDS / shard, os.O_RDONLY)
+            self._open[shard] = os.open(shard, os.O_RDONLY)
         return self._open[shard]
 
     def close(self) -> None:

@@ -28,10 +28,11 @@ RUN_NOTE = "mlflow_run"  # file in a stage's work folder with the id of its MLfl
 class JournalTracker:
     """Writes what a stage reports as JSON lines, and its files beside them."""
 
-    def __init__(self, folder: Path, stage: str) -> None:
+    def __init__(self, folder: Path, stage: str, task: str) -> None:
+        """`task` names the journal, for several tasks may run the same stage at once."""
         folder.mkdir(parents=True, exist_ok=True)
-        self.path = folder / f"{stage}.jsonl"
-        self.files = folder / stage
+        self.path = folder / f"{task}.jsonl"
+        self.files = folder / task
         self.lines = Lines(stage)
 
     def write(self, call: str, **values: Any) -> None:
@@ -94,7 +95,7 @@ def journal(
     folder: Path, stage: str, work: Path, tags: Mapping[str, str]
 ) -> Iterator[JournalTracker]:
     """Opens a stage's journal; its last line says how the stage ended."""
-    tracker = JournalTracker(folder, stage)
+    tracker = JournalTracker(folder, stage, f"{stage}-{work.stem}")
     note = work / RUN_NOTE
     resume = note.read_text() if note.exists() else ""
     tracker.write("start", stage=stage, work=str(work), resume=resume, tags=dict(tags))

@@ -13,7 +13,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from pydantic import BaseModel
 from components.core.errors import UserError
 from components.core.platform.artifacts import (
     MANIFEST,
+    hash_text,
     put_in_place,
     read_manifest,
     write_manifest,
@@ -36,6 +37,7 @@ PARENT_RUN = "REALMAT_PARENT_RUN"  # MLflow run of the pipeline
 JOURNAL = "REALMAT_JOURNAL"  # folder of journals that another process sends to MLflow
 LIFELINE = "REALMAT_LIFELINE"  # named pipe of the process that runs the pipeline
 RECORD = "REALMAT_RECORD"  # file that receives one JSON line for every stage
+Input = Path | Sequence[Path]
 DATASETS = ("material-grids", "generated-materials", "photographs", "realism-labels", "prompts")
 
 
@@ -43,20 +45,24 @@ def run_task(
     stage: str,
     *,
     config: str,
-    inputs: Mapping[str, str],
+    inputs: Mapping[str, str | Sequence[str]],
     output: str,
     parameters: Mapping[str, str] | None = None,
+    settings: Mapping[str, object] | None = None,
     parent_run: str = "",
     cached: bool = True,
 ) -> None:
-    """Runs a stage as the body of a pipeline task: a user's error is one sentence and exit 2."""
+    """Runs a stage as the body of a pipeline task: a user's error is one sentence and exit 2.
+
+    `settings` go on top of `config`: what the pipeline alone knows, such as a task's part.
+    """
     if LIFELINE in os.environ:
         follow(Path(os.environ[LIFELINE]))
     try:
         execute(
             stage,
-            config,
-            inputs={name: Path(path) for name, path in inputs.items()},
+            json.dumps({**json.loads(config), **(settings or {})}),
+            inputs={name: _paths(given) for name, given in inputs.items()},
             output=Path(output),
             parameters=parameters or {},
             parent_run=parent_run,
@@ -71,11 +77,15 @@ def run_task(
         raise
 
 
+def _paths(given: str | Sequence[str]) -> Input:
+    return Path(given) if isinstance(given, str) else [Path(path) for path in given]
+
+
 def execute(
     stage: str,
     config_json: str,
     *,
-    inputs: Mapping[str, Path],
+    inputs: Mapping[str, Input],
     output: Path,
     parameters: Mapping[str, str],
     parent_run: str = "",
@@ -86,13 +96,14 @@ def execute(
     Args:
         stage: name of the folder below `components`.
         config_json: the stage's section of the recipe.
-        inputs: artifact folders by the stage's argument names.
+        inputs: artifact folders by the stage's argument names; a list where several tasks of a
+            stage each made a part.
         parameters: URIs by the stage's argument names; "" stands for embedded data.
         cached: False for a stage whose effect lies outside its artifact, such as registration.
     """
     record({"stage": stage, "state": "started"})
     config = load_config(stage, config_json)
-    hashes = {name: read_manifest(path).content_hash for name, path in inputs.items()}
+    hashes = {name: content_hash(given) for name, given in inputs.items()}
     key = stage_key(stage, config, hashes, parameters)
     folder = Path(os.environ.get(STORE) or output.parent / ".store") / stage
     finished, work = folder / key, folder / f"{key}.work"
@@ -117,6 +128,18 @@ def execute(
     )
 
 
+def folders(given: Input) -> list[Path]:
+    """The artifact folders of an input."""
+    return [given] if isinstance(given, Path) else list(given)
+
+
+def content_hash(given: Input) -> str:
+    """What an input holds, as one hash."""
+    if isinstance(given, Path):
+        return read_manifest(given).content_hash
+    return hash_text(" ".join(read_manifest(path).content_hash for path in given))
+
+
 def load_config(stage: str, config_json: str) -> BaseModel:
     """Reads a stage's section with the stage's own `Config`, which imports nothing heavy."""
     model: type[BaseModel] = importlib.import_module(f"components.{stage}.config").Config
@@ -126,7 +149,7 @@ def load_config(stage: str, config_json: str) -> BaseModel:
 def _run(
     stage: str,
     config: BaseModel,
-    inputs: Mapping[str, Path],
+    inputs: Mapping[str, Input],
     hashes: Mapping[str, str],
     parameters: Mapping[str, str],
     parent_run: str,
@@ -144,9 +167,11 @@ def _run(
     tags = {f"input.{name}": value for name, value in hashes.items()}
     tags |= {f"uri.{name}": uri for name, uri in parameters.items() if uri}
     with _tracker(stage, parent_run, work, tags, direct=not cached) as tracker:
-        for name, path in inputs.items():
-            if read_manifest(path).kind in DATASETS:
-                tracker.log_dataset(path, hashes[name], context=name)
+        for name, given in inputs.items():
+            for path in folders(given):
+                manifest = read_manifest(path)
+                if manifest.kind in DATASETS:
+                    tracker.log_dataset(path, manifest.content_hash, context=name)
         tracker.log_params(flat(config.model_dump(mode="json")))
         module = importlib.import_module(f"components.{stage}.stage")
         try:

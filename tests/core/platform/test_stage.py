@@ -11,7 +11,7 @@ import components
 from components.core.errors import UserError
 from components.core.platform.artifacts import read_manifest
 from components.core.platform.key import _file_hashes
-from components.core.platform.stage import execute, run_task
+from components.core.platform.stage import content_hash, execute, run_task
 
 CONFIG = """
 from pydantic import BaseModel
@@ -59,11 +59,13 @@ def place(tmp_path: Path, toy: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def run(place: Path, output: str, photos: str = "", **config: int) -> dict[str, object]:
+def run(
+    place: Path, output: str, photos: str = "", source: list[Path] | None = None, **config: int
+) -> dict[str, object]:
     execute(
         "toy",
         json.dumps(config),
-        inputs={},
+        inputs={"source": source} if source else {},
         output=place / output,
         parameters={"photos": photos},
     )
@@ -119,6 +121,25 @@ def test_a_users_error_is_a_sentence_and_exit_code_2(
     assert "value must not be negative" in (place / "record.jsonl").read_text()
     with pytest.raises(UserError, match="does not exist"):
         run(place, "1", str(place / "nowhere"))
+
+
+def test_parts_of_an_input_count_each_and_in_their_order(place: Path) -> None:
+    for name, value in (("1", 1), ("2", 2)):
+        run(place, name, value=value)
+    one, two = place / "1", place / "2"
+    assert content_hash(one) == read_manifest(one).content_hash
+    assert len({content_hash(given) for given in (one, [one], [one, two], [two, one])}) == 4
+    assert run(place, "3", source=[one, two])["reused"] is False
+    assert run(place, "4", source=[one, two])["reused"] is True
+    assert run(place, "5", source=[two, one])["reused"] is False
+
+
+def test_what_the_pipeline_sets_goes_on_top_of_the_recipe(place: Path) -> None:
+    run_task(
+        "toy", config='{"seed": 8, "value": 1}', inputs={}, output=str(place / "out"),
+        parameters={"photos": ""}, settings={"value": 3},
+    )  # fmt: skip
+    assert (place / "out" / "value").read_text() == "3"
 
 
 def test_model_cards_are_no_part_of_a_key() -> None:
