@@ -4,7 +4,7 @@ Section 4.1 of the paper: 8,615 base materials become about 126,000 variations a
 renderings of them. The base materials come from the procedural library and, where a folder is
 given, from material sets in it. Grids whose prompt is held out (`is_heldout`) form the split
 "test", which no training sees. Processes make shard after shard; a restarted stage makes those
-that are missing.
+that are missing. A process that dies costs its shard one retry.
 """
 
 import errno
@@ -13,8 +13,7 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Iterable
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,18 +21,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.core.catalogues.address import materials_folder
+from components.core.materials.files import write_whole
 from components.core.materials.shards import INDEX, SHARDS, GridShards
 from components.core.materials.sources import usable_sets
 from components.core.platform.artifacts import new_artifact
 from components.core.platform.progress import track
 from components.core.platform.storage import local_path
 from components.core.platform.tracking import Tracker
+from components.core.rendering.workers import Failed, Workers
 from components.synthetic_data.config import Config
 from components.synthetic_data.plan import Plan
-from components.synthetic_data.worker import make_shard, prepare
+from components.synthetic_data.worker import prepare
 
 KIND = "material-grids"
 CONTACT_SHEET = (6, 8)
+SHARDS_A_PROCESS = 8  # then a fresh one takes over, whatever the renderer may have leaked
 
 
 def run(
@@ -65,16 +67,18 @@ def make_shards(plan: Plan, environments: str, folder: Path) -> list[Path]:
     files = {number: folder / f"{number:05d}.tar" for number in plan.own_shards}
     # The index is written last, so a shard that has one is whole.
     missing = [n for n, file in files.items() if not index_of(file).exists()]
-    processes = min(plan.config.processes or os.cpu_count() or 1, max(1, len(missing)))
-    with ProcessPoolExecutor(
-        processes, get_context("spawn"), initializer=prepare, initargs=(plan, environments)
-    ) as pool:
-        jobs = pool.map(make_shard, missing, [files[n] for n in missing])
-        for number, lines in zip(missing, track(jobs, "shards", len(missing)), strict=True):
-            index = index_of(files[number])
-            partial = index.with_suffix(".partial")
-            partial.write_text("".join(json.dumps(line) + "\n" for line in lines))
-            partial.rename(index)
+    processes = min(plan.config.processes or os.cpu_count() or 1, len(missing))
+    failed: list[str] = []
+    with Workers(partial(prepare, plan, environments), processes, SHARDS_A_PROCESS) as workers:
+        jobs = workers.run([(number, files[number]) for number in missing])
+        for job, lines in track(jobs, "shards", len(missing)):
+            if isinstance(lines, Failed):
+                failed.append(f"shard {missing[job]}: {lines.reason}")
+            else:
+                text = "".join(json.dumps(line) + "\n" for line in lines)
+                write_whole(index_of(files[missing[job]]), text.encode())
+    if failed:
+        raise RuntimeError(f"{len(failed)} shards could not be made: {'; '.join(failed)}")
     return list(files.values())
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,19 +20,19 @@ if TYPE_CHECKING:
     from components.core.rendering.environments import Environment
     from components.core.rendering.scene import Renderer
 
-_shared: dict[str, Any] = {}
+Shard = tuple[int, Path]
+"""A shard's number and the file that it becomes."""
 
 
-def prepare(plan: Plan, environments: str) -> None:
-    """What every shard of this process needs; called once, when the process starts."""
-    _shared.update(plan=plan, maker=Maker(plan), light=Light(plan, environments))
+def prepare(plan: Plan, environments: str) -> Callable[[Shard], list[dict[str, Any]]]:
+    """Returns what writes one shard and returns its lines of the index; called in the process."""
+    maker, light = Maker(plan), Light(plan, environments)
 
+    def make_shard(shard: Shard) -> list[dict[str, Any]]:
+        number, file = shard
+        return write_shard(file, (make_sample(plan, maker, light, n) for n in plan.numbers(number)))
 
-def make_shard(number: int, file: Path) -> list[dict[str, Any]]:
-    """Write shard `number`; returns its lines of the index."""
-    plan: Plan = _shared["plan"]
-    maker, light = _shared["maker"], _shared["light"]
-    return write_shard(file, (make_sample(plan, maker, light, n) for n in plan.numbers(number)))
+    return make_shard
 
 
 def make_sample(plan: Plan, maker: Maker, light: Light, number: int) -> Sample:

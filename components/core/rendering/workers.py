@@ -2,7 +2,8 @@
 
 Mitsuba can take its whole process down (an LLVM abort, memory), which no `except` catches. Each
 worker therefore is a process of its own with one job in hand: when it dies, that job and no other
-is given to a fresh worker, once; then it counts as failed. A worker is replaced after `LIFETIME`
+is given to a fresh worker, once; then it counts as failed. What is the user's to mend
+(`UserError`) is raised again here, at once. A worker is replaced after `LIFETIME`
 images, which bounds what a leak in a renderer could take.
 """
 
@@ -16,6 +17,8 @@ from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from types import TracebackType
 from typing import Any, Generic, TypeVar
+
+from components.core.errors import UserError
 
 LIFETIME = 2000
 ATTEMPTS = 2
@@ -43,6 +46,8 @@ class _Worker:
 @dataclass
 class Workers(Generic[Job, Result]):
     """`count` processes, each of which calls `prepare()` once and its result with every job.
+
+    A job need not be one image: a shard of them is a job too, `lifetime` counts jobs.
 
     prepare: a function of a module, called in the worker, which returns the function that does a
     job. Use as a context manager; the processes end with it.
@@ -109,6 +114,8 @@ class Workers(Generic[Job, Result]):
         worker.job, worker.done = None, worker.done + 1
         if worker.done >= self.lifetime:
             self._replace(worker)
+        if kind == "refused":
+            raise UserError(value)
         return number, value if kind == "result" else Failed(number, value)
 
     def _replace(self, worker: _Worker) -> None:
@@ -141,6 +148,8 @@ def _serve(pipe: Connection, prepare: Callable[[], Callable[[Any], Any]]) -> Non
             return
         try:
             answer = ("result", work(job))
+        except UserError as error:
+            answer = ("refused", str(error))
         except Exception as error:
             answer = ("error", f"{type(error).__name__}: {error}")
         pipe.send(answer)

@@ -11,6 +11,7 @@ import numpy as np
 import psutil
 import pytest
 
+from components.core.errors import UserError
 from components.core.materials.library.catalogue import sample
 from components.core.rendering.workers import Failed, Workers
 
@@ -25,6 +26,8 @@ def fragile(folder: Path) -> Callable[[int], int]:
             os.abort()
         if job == 7:
             raise ValueError("no such light")
+        if job == 11:
+            raise UserError("brick.png is damaged: replace it.")
         return job * job
 
     return work
@@ -43,6 +46,15 @@ def test_a_crash_costs_one_retry_and_is_reported_after_the_second(tmp_path: Path
     assert isinstance(found[7], Failed)
     assert found[7].reason == "ValueError: no such light"
     assert again == {0: 0, 1: 1}
+
+
+def test_what_the_user_must_mend_is_told_at_once(tmp_path: Path) -> None:
+    with (
+        Workers[int, int](partial(fragile, tmp_path), count=1) as workers,
+        pytest.raises(UserError, match=r"brick\.png is damaged"),
+    ):
+        list(workers.run([0, 11]))
+    assert (tmp_path / "11").read_text() == "x"
 
 
 def rendering() -> Callable[[int], np.ndarray]:
