@@ -65,7 +65,7 @@ def compose_report(
         details=details,
         media=evaluation / "media" if evaluation else None,
         sources=sources(artifacts, dataset, parameters or {}, details),
-        set_aside=files_set_aside(artifacts),
+        set_aside=files_set_aside(artifacts, dataset),
         gate=registration.get("gate", []),
         settings=settings,
         environment={**hardware(), **versions()},

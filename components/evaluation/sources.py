@@ -38,12 +38,10 @@ def sources(
     return found
 
 
-def files_set_aside(artifacts: Artifacts) -> list[dict[str, Any]]:
+def files_set_aside(artifacts: Artifacts, dataset: Sequence[Path]) -> list[dict[str, Any]]:
     """{"source", "reason"} of every file that was not used."""
-    rows: list[dict[str, Any]] = []
-    if "photo_retrieval" in artifacts:
-        rows += read_lines(artifacts["photo_retrieval"] / "rejected.jsonl")
-    return rows
+    folders = [*dataset, *(artifacts[name] for name in ("photo_retrieval",) if name in artifacts)]
+    return [row for folder in folders for row in read_lines(folder / "rejected.jsonl")]
 
 
 def _materials(dataset: Sequence[Path], uri: str) -> str:

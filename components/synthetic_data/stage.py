@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from components.core.catalogues.address import materials_folder
 from components.core.materials.files import write_whole
+from components.core.materials.photos import Rejected
 from components.core.materials.shards import INDEX, SHARDS, GridShards
 from components.core.materials.sources import usable_sets
 from components.core.platform.artifacts import new_artifact
@@ -49,13 +50,16 @@ def run(
 ) -> None:
     """Write the artifact "material-grids"; `materials` is a folder of material sets or "",
     `environments` one of environment maps or "" for the embedded ones."""
-    given, set_aside = usable_sets(materials_folder(materials)) if materials else ([], 0)
+    given, set_aside = usable_sets(materials_folder(materials)) if materials else ([], [])
     light = str(local_path(environments)) if environments else ""
     plan = Plan(config, given)
     made = make_shards(plan, light, work / SHARDS)
     with new_artifact(output, KIND, "synthetic_data", config) as folder:
         entries = gather(made, folder)
-        counts = count(plan, entries, set_aside)
+        # Every task meets the same bad files; the first speaks of them.
+        named = set_aside if config.part == 0 else []
+        counts = {**count(plan, entries), "materials_set_aside": len(named)}
+        write_rejected(folder / "rejected.jsonl", named)
         (folder / "counts.json").write_text(json.dumps(counts), encoding="utf-8")
         tracker.log_image(contact_sheet(GridShards.open([folder])), "synthetic_data.png")
     tracker.log_metrics({name: float(value) for name, value in counts.items()})
@@ -110,18 +114,22 @@ def link(file: Path, target: Path) -> None:
         shutil.copyfile(file, target)
 
 
-def count(plan: Plan, entries: list[dict[str, Any]], set_aside: int) -> dict[str, int]:
+def write_rejected(file: Path, rejected: Iterable[Rejected]) -> None:
+    """{"source", "reason"} of what was set aside, a line each."""
+    rows = ({"source": str(found.path), "reason": found.reason} for found in rejected)
+    file.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), "utf-8")
+
+
+def count(plan: Plan, entries: list[dict[str, Any]]) -> dict[str, int]:
     """What the artifact holds, in numbers, which add up over the parts of a data set.
 
-    Of the base materials each counts in the part that begins with it. Of the files set aside,
-    which every task meets, the first part speaks.
+    Of the base materials each counts in the part that begins with it.
     """
     places = [plan.place(int(entry["key"])) for entry in entries]
     bases = Counter(place.source for place in places if place.variation == 0)
     return {
         "library": bases["library"],
         "materials": bases["materials"],
-        "materials_set_aside": 0 if plan.config.part else set_aside,
         "grids": len(entries),
         "renderings": sum(len(entry["files"]) for entry in entries) - 2 * len(entries),
         "test": sum(entry["split"] == "test" for entry in entries),

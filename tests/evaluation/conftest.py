@@ -44,6 +44,8 @@ def write_artifacts(
     counts = {"library": 320, "materials": 1, "materials_set_aside": 0, "renderings": 4, "grids": 7}
     _json(folders["synthetic_data"] / "counts.json", {**counts, "materials_set_aside": 3})
     _json(folders["second_part"] / "counts.json", counts)
+    aside = [{"source": "sets/torn", "reason": "albedo.png is empty"}]
+    write_lines(folders["synthetic_data"] / "rejected.jsonl", aside)
     _json(
         folders["photo_retrieval"] / "counts.json",
         {"searched": 5, "set_aside": 1, "kept": 4, "embedded": 0, "distractors_kept": 0},

@@ -118,6 +118,7 @@ def test_page_says_what_stands_in_for_photographs(
     assert "640 materials of the procedural library" in given  # in two parts
     assert "stand-in" not in given
     assert "p/broken.jpg" in given
+    assert "albedo.png is empty" in given
     assert "the image is truncated" in given
 
 

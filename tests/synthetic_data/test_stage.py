@@ -166,6 +166,9 @@ def test_given_materials_take_their_share_and_are_never_held_out(tmp_path: Path)
     assert {entry["licence"] for entry in given} == {"CC0-1.0"}
     counts = json.loads((tmp_path / "out" / "counts.json").read_text())
     assert (counts["materials"], counts["materials_set_aside"]) == (2, 1)
+    (named,) = map(json.loads, (tmp_path / "out" / "rejected.jsonl").read_text().splitlines())
+    assert named["source"].endswith("broken")
+    assert "albedo.png" in named["reason"]
 
 
 def test_a_damaged_shard_is_named(made: Path, tmp_path: Path) -> None:

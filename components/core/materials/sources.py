@@ -16,6 +16,7 @@ from components.core.errors import UserError
 from components.core.materials.files import read_sidecar
 from components.core.materials.material import FloatArray, Material, resize
 from components.core.materials.names import category_of, map_files, words_of
+from components.core.materials.photos import Rejected
 from components.core.materials.pixels import as_color, as_grey, read_map
 from components.core.platform.progress import track
 from components.core.rendering.color import linear_to_srgb
@@ -65,19 +66,20 @@ def material_sets(root: Path) -> list[Path]:
     ]
 
 
-def usable_sets(root: Path) -> tuple[list[Path], int]:
-    """The PBR sets at and below `root` that can be read, and how many cannot.
+def usable_sets(root: Path) -> tuple[list[Path], list[Rejected]]:
+    """The PBR sets at and below `root` that can be read, and those that cannot, with reasons.
 
-    Each of the latter is named in a warning; UserError if none is left. Nothing stays in memory.
+    UserError if none can. Nothing stays in memory.
     """
-    usable, left_out = [], 0
+    usable: list[Path] = []
+    left_out: list[Rejected] = []
     for folder in track(material_sets(root), "checking materials"):
         try:
             load_pbr_set(folder)
             usable.append(folder)
         except UserError as error:
             log.warning("left out: %s", error)
-            left_out += 1
+            left_out.append(Rejected(folder, str(error).removeprefix(f"{folder}: ")))
     if not usable:
         raise UserError(
             f"{root}: no material found; expected folders with an albedo map (albedo.png, "
