@@ -18,6 +18,7 @@ from pipelines import (
     commands_machine,
     commands_materials,
     commands_pipeline,
+    commands_study,
 )
 from pipelines.runs import StageFailed
 
@@ -42,6 +43,7 @@ def parser() -> argparse.ArgumentParser:
     commands_pipeline.add(commands)
     commands_materials.add(commands)
     commands_library.add(commands)
+    commands_study.add(commands)
     commands_machine.add(commands)
     return top
 

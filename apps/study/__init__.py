@@ -1,0 +1,1 @@
+"""The comparison study: which of several materials looks most real to people."""

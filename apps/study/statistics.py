@@ -1,0 +1,242 @@
+"""What a study's votes say: shares, their intervals, majorities, a test, a ranking, agreement.
+
+Pure functions of a table of votes (`votes.COLUMNS`). Intervals are at 95 %: normal as in the paper
+(section 6.2, 6.4), Wilson's beside them, and one that respects that a participant's votes resemble
+each other (a bootstrap that draws participants).
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import evalica
+import numpy as np
+import pandas as pd
+from scipy.stats import binomtest
+from statsmodels.stats.proportion import proportion_confint
+
+from apps.study.votes import SIMILAR
+
+RESAMPLES = 2000
+LEVEL = 0.95
+MANY = 8
+"""Categories and prompts with fewer votes than this get no interval of their own."""
+
+
+def results(votes: pd.DataFrame, choices: Sequence[str] = (), seed: int = 0) -> dict[str, Any]:
+    """Everything that is reported; `choices` names those that may have no votes.
+
+    Catch trials and repeats measure the participants and count in no share.
+    """
+    plain = votes[votes["kind"] == "plain"] if "kind" in votes else votes
+    names = order(plain, choices)
+    found: dict[str, Any] = {
+        "votes": len(plain),
+        "participants": int(plain["participant"].nunique()),
+        "trials": int(plain["trial"].nunique()),
+        "shares": shares(plain, names, seed),
+        "majority": majority(plain, names),
+        "sign_test": sign_test(plain, names),
+        "bradley_terry": bradley_terry(plain, names, seed),
+        "agreement": agreement(plain),
+    }
+    for column in ("category", "prompt"):
+        if column in plain and plain[column].astype(bool).any():
+            found[f"by_{column}"] = {
+                str(value): {
+                    "votes": len(rows),
+                    "shares": shares(rows, names, seed, clustered=False),
+                }
+                for value, rows in plain.groupby(column)
+            }
+    if "side" in plain:
+        found["sides"] = sides(plain)
+    if "kind" in votes:
+        found |= checks(votes)
+    return found
+
+
+def with_and_without_flagged(
+    votes: pd.DataFrame, choices: Sequence[str] = (), seed: int = 0
+) -> dict[str, Any]:
+    """`results` of all votes, and under "unflagged" those of participants nobody has flagged."""
+    found = results(votes, choices, seed)
+    if "flagged" in votes and votes["flagged"].astype(bool).any():
+        kept = votes[~votes["flagged"].astype(bool)]
+        if len(kept):
+            found["unflagged"] = results(kept, choices, seed)
+    return found
+
+
+def order(votes: pd.DataFrame, choices: Sequence[str]) -> list[str]:
+    """The choices, those with most votes first, "similar" last."""
+    counts = votes["choice"].value_counts()
+    names = {*counts.index, *choices}
+    return sorted(names, key=lambda name: (name == SIMILAR, -int(counts.get(name, 0)), name))
+
+
+def shares(
+    votes: pd.DataFrame, names: Sequence[str], seed: int, *, clustered: bool = True
+) -> dict[str, dict[str, Any]]:
+    """Of each choice: count, share, `ci95` (normal), `wilson95`, `clustered95` by participant."""
+    total = len(votes)
+    counts = votes["choice"].value_counts()
+    boot = by_participant(votes, names, seed) if clustered else {}
+    found: dict[str, dict[str, Any]] = {}
+    for name in names:
+        count = int(counts.get(name, 0))
+        found[name] = {"count": count, "share": count / total}
+        for key, method in (("ci95", "normal"), ("wilson95", "wilson")):
+            low, high = proportion_confint(count, total, alpha=1 - LEVEL, method=method)
+            found[name][key] = [float(low), float(high)]
+        if name in boot:
+            found[name]["clustered95"] = boot[name]
+    return found
+
+
+def by_participant(votes: pd.DataFrame, names: Sequence[str], seed: int) -> dict[str, list[float]]:
+    """Bootstrap intervals of the shares that draw participants; {} for fewer than two of them."""
+    table = pd.crosstab(votes["participant"], votes["choice"]).reindex(
+        columns=list(names), fill_value=0
+    )
+    counts = table.to_numpy()
+    if len(counts) < 2:
+        return {}
+    rng = np.random.default_rng(seed)
+    drawn = rng.integers(0, len(counts), size=(RESAMPLES, len(counts)))
+    sums = counts[drawn].sum(axis=1)
+    bounds = np.quantile(sums / sums.sum(axis=1, keepdims=True), [0.025, 0.975], axis=0)
+    return {
+        name: [float(low), float(high)] for name, (low, high) in zip(names, bounds.T, strict=True)
+    }
+
+
+def majority(votes: pd.DataFrame, names: Sequence[str]) -> dict[str, Any]:
+    """What most said of each trial; trials without a single winner count as "similar".
+
+    So the paper counts: "considered as 'similar' or 'tie'".
+    """
+    table = pd.crosstab(votes["trial"], votes["choice"]).reindex(columns=list(names), fill_value=0)
+    counts = table.to_numpy()
+    single = (counts == counts.max(axis=1, keepdims=True)).sum(axis=1) == 1
+    winners = np.where(single, np.asarray(names, object)[counts.argmax(axis=1)], SIMILAR)
+    found = {name: int((winners == name).sum()) for name in dict.fromkeys([*names, SIMILAR])}
+    return {
+        "trials": len(counts),
+        "shares": {name: count / len(counts) for name, count in found.items()},
+    }
+
+
+def sign_test(votes: pd.DataFrame, names: Sequence[str]) -> dict[str, Any]:
+    """Whether the most chosen beats the next, votes for "similar" left out (two-sided)."""
+    methods = [name for name in names if name != SIMILAR]
+    if len(methods) < 2:
+        return {}
+    counts = votes["choice"].value_counts()
+    first, second = (int(counts.get(name, 0)) for name in methods[:2])
+    if first + second == 0:
+        return {}
+    test = binomtest(first, first + second)
+    return {
+        "between": methods[:2], "votes": [first, second], "p_value": float(test.pvalue),
+    }  # fmt: skip
+
+
+def comparisons(
+    votes: pd.DataFrame, names: Sequence[str]
+) -> tuple[list[str], list[str], list[Any]]:
+    """Pairs (x, y, winner): the chosen beats every other; "similar" is a draw of all."""
+    methods = [name for name in names if name != SIMILAR]
+    xs: list[str] = []
+    ys: list[str] = []
+    winners: list[Any] = []
+    for choice in votes["choice"]:
+        if choice == SIMILAR:
+            pairs = [(a, b) for i, a in enumerate(methods) for b in methods[i + 1 :]]
+            outcome = evalica.Winner.Draw
+        else:
+            pairs = [(choice, other) for other in methods if other != choice]
+            outcome = evalica.Winner.X
+        xs += [a for a, _ in pairs]
+        ys += [b for _, b in pairs]
+        winners += [outcome] * len(pairs)
+    return xs, ys, winners
+
+
+def bradley_terry(votes: pd.DataFrame, names: Sequence[str], seed: int) -> dict[str, Any]:
+    """Strength of each method, which sum to 1, with an interval that draws participants."""
+    methods = [name for name in names if name != SIMILAR]
+    if len(methods) < 2:
+        return {}
+    strengths = _strengths(votes, names)
+    groups = [rows for _, rows in votes.groupby("participant")]
+    found: dict[str, Any] = {name: {"strength": strengths[name]} for name in methods}
+    if len(groups) < 2:
+        return found
+    rng = np.random.default_rng(seed)
+    drawn = [
+        _strengths(pd.concat([groups[i] for i in rng.integers(0, len(groups), len(groups))]), names)
+        for _ in range(200)
+    ]
+    for name in methods:
+        bounds = np.quantile([one[name] for one in drawn], [0.025, 0.975])
+        found[name]["clustered95"] = [float(bound) for bound in bounds]
+    return found
+
+
+def _strengths(votes: pd.DataFrame, names: Sequence[str]) -> dict[str, float]:
+    xs, ys, winners = comparisons(votes, names)
+    scores = evalica.bradley_terry(xs, ys, winners).scores
+    methods = [name for name in names if name != SIMILAR]
+    values = {name: float(scores.get(name, 0.0)) for name in methods}
+    total = sum(values.values()) or 1.0
+    return {name: value / total for name, value in values.items()}
+
+
+def agreement(votes: pd.DataFrame) -> dict[str, Any]:
+    """Krippendorff's alpha over trials that several participants judged; None without any."""
+    table = votes.pivot_table(
+        index="participant", columns="trial", values="choice", aggfunc="first"
+    )
+    shared = table.loc[:, table.notna().sum() > 1]
+    if shared.shape[1] == 0:
+        return {"krippendorff_alpha": None, "trials": 0}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # all votes alike: no variation to share
+        value = float(evalica.alpha(shared).alpha)
+    return {
+        "krippendorff_alpha": value if math.isfinite(value) else None,
+        "trials": int(shared.shape[1]),
+    }
+
+
+def sides(votes: pd.DataFrame) -> dict[str, Any]:
+    """How often each place on the screen was chosen, and whether evenly (two-sided)."""
+    shown = votes[votes["choice"] != SIMILAR]
+    counts = {str(side): int(count) for side, count in shown["side"].value_counts().items() if side}
+    found: dict[str, Any] = {"counts": dict(sorted(counts.items()))}
+    if {"left", "right"} <= counts.keys():
+        pair = counts["left"], counts["right"]
+        found["p_value"] = float(binomtest(pair[0], sum(pair)).pvalue)
+    return found
+
+
+def checks(votes: pd.DataFrame) -> dict[str, Any]:
+    """How often catch trials were passed, and repeated trials answered as the first time."""
+    found: dict[str, Any] = {}
+    catch = votes[votes["kind"] == "catch"]
+    if len(catch):
+        found["catch"] = {"votes": len(catch), "passed": float(catch["passed"].astype(bool).mean())}
+    repeat = votes[votes["kind"] == "repeat"]
+    if len(repeat):
+        first = votes[votes["kind"] == "plain"][["participant", "trial", "choice"]]
+        both = repeat.merge(
+            first, left_on=["participant", "repeats"], right_on=["participant", "trial"]
+        )
+        if len(both):
+            same = both["choice_x"] == both["choice_y"]
+            found["repeat"] = {"votes": len(both), "same": float(same.mean())}
+    return found

@@ -1,0 +1,82 @@
+"""A study's results as text for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+Json = Mapping[str, Any]
+
+
+def text_of(results: Json) -> str:
+    """A few short tables."""
+    lines = [
+        f"{results['votes']} votes of {results['participants']} participants on "
+        f"{results['trials']} trials",
+        "",
+        *shares_table(results["shares"]),
+        "",
+        f"majority of {results['majority']['trials']} trials: "
+        + ", ".join(f"{name} {percent(v)}" for name, v in results["majority"]["shares"].items()),
+    ]
+    test = results["sign_test"]
+    if test:
+        first, second = test["between"]
+        a, b = test["votes"]
+        lines.append(f"sign test: {first} {a}, {second} {b}, p = {test['p_value']:.2g}")
+    ranking = results["bradley_terry"]
+    if ranking:
+        strengths = (f"{name} {found['strength']:.3f}" for name, found in ranking.items())
+        lines.append(f"Bradley-Terry: {', '.join(strengths)}")
+    lines += checks(results)
+    if "unflagged" in results:
+        lines += ["", "without flagged participants:", text_of(results["unflagged"])]
+    return "\n".join(lines)
+
+
+def shares_table(shares: Json) -> list[str]:
+    """A line for each choice, with its intervals."""
+    width = max(len(name) for name in shares)
+    head = f"{'':{width}}   votes  share   95 %, normal    95 %, Wilson    95 %, by participant"
+    lines = [head]
+    for name, found in shares.items():
+        intervals = (found.get(key) for key in ("ci95", "wilson95", "clustered95"))
+        bounds = "  ".join(f"{interval(bounds):14s}" for bounds in intervals)
+        lines.append(f"{name:{width}}  {found['count']:6d}  {percent(found['share'])}  {bounds}")
+    return [line.rstrip() for line in lines]
+
+
+def checks(results: Json) -> list[str]:
+    """What is known about the participants' care."""
+    lines = []
+    alpha = results["agreement"]["krippendorff_alpha"]
+    if alpha is not None:
+        lines.append(
+            f"agreement: Krippendorff's alpha {alpha:.3f} on {results['agreement']['trials']} "
+            "trials that several judged"
+        )
+    if "sides" in results:
+        counts = ", ".join(f"{side} {count}" for side, count in results["sides"]["counts"].items())
+        p_value = results["sides"].get("p_value")
+        lines.append(f"sides: {counts}" + ("" if p_value is None else f", p = {p_value:.2g}"))
+    if "catch" in results:
+        lines.append(
+            f"catch trials passed: {percent(results['catch']['passed'])} of "
+            f"{results['catch']['votes']}"
+        )
+    if "repeat" in results:
+        lines.append(
+            f"repeated trials answered alike: {percent(results['repeat']['same'])} of "
+            f"{results['repeat']['votes']}"
+        )
+    return lines
+
+
+def percent(share: float) -> str:
+    """As in the paper, with one digit after the point."""
+    return f"{100 * share:5.1f}%"
+
+
+def interval(bounds: Any) -> str:
+    """[lower, upper] in percent, "" where there is none."""
+    return "" if bounds is None else f"[{100 * bounds[0]:.1f}, {100 * bounds[1]:.1f}]"
