@@ -26,6 +26,7 @@ demo: $(READY) ## run the whole pipeline at laptop size and show where its repor
 	@echo "Look at the runs:             $(BIN)/mlflow ui --backend-store-uri sqlite:///runs/$(RECIPE)/mlflow.db"
 
 test: lint types imports ## check style, types, imports, and run all tests (TESTS=tests/core for a part)
+	@.ci/install --services
 	@$(BIN)/python -m pytest $(TESTS)
 
 lint: $(READY) ## check style and formatting

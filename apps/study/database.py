@@ -1,0 +1,122 @@
+"""The study's database: SQLite by default, PostgreSQL by its address; migrated when opened."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Engine, create_engine, event, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError
+from sqlalchemy.orm import Session, sessionmaker
+
+from components.core.errors import UserError
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+BUSY_MILLISECONDS = 10_000
+POOL = 16
+LOCK = 7_236_283
+"""Number of the PostgreSQL lock under which servers that start together migrate one by one."""
+
+
+class Database:
+    """An open database; `session()` is one transaction."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self._sessions = sessionmaker(engine, expire_on_commit=False)
+
+    @classmethod
+    def open(cls, url: str) -> Database:
+        """Connect and bring the tables up to date; UserError for what cannot be reached."""
+        try:
+            engine = _engine(url)
+            migrate(engine)
+        except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
+            raise UserError(
+                f"{_shown(url)} is no address of a database: give sqlite:///FILE or "
+                "postgresql+psycopg2://USER:PASSWORD@HOST/NAME."
+            ) from error
+        except OperationalError as error:
+            reason = str(error.orig).splitlines()[0]
+            raise UserError(
+                f"The database {_shown(url)} cannot be opened ({reason}): check its address and "
+                "that it runs."
+            ) from error
+        except OSError as error:
+            raise UserError(
+                f"The database {_shown(url)} cannot be opened ({error.strerror}): choose another "
+                "address."
+            ) from error
+        return cls(engine)
+
+    @contextmanager
+    def session(self) -> Iterator[Session]:
+        """A transaction: committed at the end, rolled back by an exception."""
+        with self._sessions.begin() as session:
+            yield session
+
+    def answers(self) -> bool:
+        """Whether the database can be asked."""
+        try:
+            with self.engine.connect() as connection:
+                connection.execute(text("SELECT 1"))
+        except OperationalError:
+            return False
+        return True
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self.engine.dispose()
+
+
+def _engine(url: str) -> Engine:
+    address = make_url(url)
+    if address.get_backend_name() != "sqlite":
+        # A connection that a restarted server has cut is noticed before it is used.
+        return create_engine(address, pool_pre_ping=True, pool_size=POOL, max_overflow=POOL)
+    if address.database and address.database != ":memory:":
+        Path(address.database).parent.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(address, pool_size=POOL, max_overflow=POOL)
+    event.listen(engine, "connect", _set_up_sqlite)
+    event.listen(engine, "begin", _begin_immediately)
+    return engine
+
+
+def _set_up_sqlite(connection: Any, _: Any) -> None:
+    connection.isolation_level = None  # or the driver begins transactions when it likes
+    cursor = connection.cursor()
+    for setting in (
+        "journal_mode=WAL", "synchronous=FULL", f"busy_timeout={BUSY_MILLISECONDS}",
+        "foreign_keys=ON",
+    ):  # fmt: skip
+        cursor.execute(f"PRAGMA {setting}")
+    cursor.close()
+
+
+def _begin_immediately(connection: Any) -> None:
+    # A transaction that first reads and then writes could not wait for another writer.
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def migrate(engine: Engine, revision: str = "head") -> None:
+    """Bring the tables up to `revision`, in one transaction, one process at a time."""
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    with engine.begin() as connection:
+        if engine.dialect.name == "postgresql":
+            connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+
+
+def _shown(url: str) -> str:
+    """The address without its password."""
+    try:
+        return make_url(url).render_as_string(hide_password=True)
+    except ArgumentError:
+        return "the given text"

@@ -1,0 +1,71 @@
+"""The study's database: migrated from nothing, the same as the models say, on both servers."""
+
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import text
+
+from apps.study.database import Database
+from apps.study.schema import Base, Study
+from components.core.errors import UserError
+
+
+def test_migrations_make_the_tables_of_the_models(database: Database) -> None:
+    with database.engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, Base.metadata) == []
+
+
+def test_opening_again_keeps_what_is_there(database: Database) -> None:
+    with database.session() as session:
+        session.add(
+            Study(name="one", question="?", methods=["a", "b"], minimum_seconds=1, salt="s")
+        )
+    url = database.engine.url.render_as_string(hide_password=False)
+    again = Database.open(url)
+    with again.session() as session:
+        assert session.query(Study).one().methods == ["a", "b"]
+    again.close()
+
+
+def test_an_exception_undoes_the_transaction(database: Database) -> None:
+    def fail() -> None:
+        with database.session() as session:
+            session.add(Study(name="x", question="", methods=[], minimum_seconds=0, salt=""))
+            session.flush()
+            raise ValueError
+
+    with pytest.raises(ValueError):
+        fail()
+    with database.session() as session:
+        assert session.query(Study).count() == 0
+
+
+def test_sqlite_keeps_acknowledged_votes_and_checks_references(tmp_path: Path) -> None:
+    database = Database.open(f"sqlite:///{tmp_path / 'new' / 'study.db'}")
+    with database.engine.connect() as connection:
+        settings = [
+            connection.execute(text(f"PRAGMA {name}")).scalar()
+            for name in ("journal_mode", "synchronous", "foreign_keys")
+        ]
+    assert settings == ["wal", 2, 1]
+    database.close()
+
+
+@pytest.mark.parametrize(
+    ("url", "sentence"),
+    [
+        ("nonsense", "no address of a database"),
+        ("oracle+nothing://host/x", "no address of a database"),
+        ("sqlite:////proc/nowhere/x.db", "cannot be opened"),
+        ("postgresql+psycopg2://me:secret@127.0.0.1:1/x", "cannot be opened"),
+    ],
+)
+def test_a_database_that_cannot_be_opened_is_told_without_the_password(
+    url: str, sentence: str
+) -> None:
+    with pytest.raises(UserError, match=sentence) as error:
+        Database.open(url)
+    assert "secret" not in str(error.value)
