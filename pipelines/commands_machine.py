@@ -14,6 +14,7 @@ from urllib.parse import urlparse
 
 from components.core.errors import UserError
 from pipelines.arguments import add_model, find_registry, number
+from pipelines.commands_study import add_place, place_of
 from pipelines.runs import registry_uri, runs_folder
 
 MEMORY_GB = 8
@@ -35,12 +36,17 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     serve = commands.add_parser(
         "serve",
         help="serve the web application",
-        description="Serves the demo of the registered model to browsers.",
+        description="Serves the demo of the registered model and the comparison studies.",
         epilog="example: realmat serve --port 8080",
     )
     serve.add_argument("--host", metavar="NAME", default="127.0.0.1", help="default: 127.0.0.1")
     serve.add_argument("--port", metavar="N", type=number(1, 65535), default=7860)
+    serve.add_argument(
+        "--root-path", metavar="PATH", default="", help="prefix that a reverse proxy strips"
+    )
+    serve.add_argument("--study-only", action="store_true", help="no model, only the studies")
     add_model(serve)
+    add_place(serve)
     serve.set_defaults(call=_serve)
 
     doctor = commands.add_parser(
@@ -54,7 +60,8 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 
 
 def _serve(given: argparse.Namespace) -> int:
-    find_registry(given.model)
+    if not given.study_only:
+        find_registry(given.model)
     from apps.server import serve
 
     with socket.socket() as probe:
@@ -66,7 +73,8 @@ def _serve(given: argparse.Namespace) -> int:
                 f"{given.host}:{given.port} cannot be served ({error.strerror or error}): choose "
                 "another --port or --host."
             ) from error
-    serve(given.host, given.port, given.model)
+    model = "" if given.study_only else given.model
+    serve(given.host, given.port, model, place_of(given), given.root_path)
     return 0
 
 

@@ -19,6 +19,7 @@ from components.core.errors import UserError
 MIGRATIONS = Path(__file__).parent / "migrations"
 BUSY_MILLISECONDS = 10_000
 POOL = 16
+READING = "realmat_reading"
 LOCK = 7_236_283
 """Number of the PostgreSQL lock under which servers that start together migrate one by one."""
 
@@ -29,6 +30,9 @@ class Database:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self._sessions = sessionmaker(engine, expire_on_commit=False)
+        self._readers = sessionmaker(
+            engine.execution_options(**{READING: True}), expire_on_commit=False
+        )
 
     @classmethod
     def open(cls, url: str) -> Database:
@@ -58,6 +62,12 @@ class Database:
     def session(self) -> Iterator[Session]:
         """A transaction: committed at the end, rolled back by an exception."""
         with self._sessions.begin() as session:
+            yield session
+
+    @contextmanager
+    def reading(self) -> Iterator[Session]:
+        """A transaction that only reads, and waits for no writer."""
+        with self._readers.begin() as session:
             yield session
 
     def answers(self) -> bool:
@@ -100,7 +110,8 @@ def _set_up_sqlite(connection: Any, _: Any) -> None:
 
 def _begin_immediately(connection: Any) -> None:
     # A transaction that first reads and then writes could not wait for another writer.
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+    reading = connection.get_execution_options().get(READING)
+    connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
 
 
 def migrate(engine: Engine, revision: str = "head") -> None:

@@ -1,0 +1,109 @@
+// The owner's page: asks for the results with the owner's token and draws them.
+
+const path = location.pathname.split("/");
+const api = `../../api/study/${path[path.length - 2]}`;
+const $ = (id) => document.getElementById(id);
+const percent = (share) => `${(100 * share).toFixed(1)} %`;
+const interval = (bounds) => (bounds ? `${(100 * bounds[0]).toFixed(1)} – ${(100 * bounds[1]).toFixed(1)} %` : "");
+
+async function get(name) {
+  const answer = await fetch(`${api}/${name}`, { headers: { Authorization: `Bearer ${$("token").value}` } });
+  if (!answer.ok) throw new Error((await answer.json().catch(() => ({}))).detail || "The results cannot be shown.");
+  return answer;
+}
+
+function element(tag, text = "", attributes = {}) {
+  const made = document.createElement(tag);
+  made.textContent = text;
+  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
+  return made;
+}
+
+function drawn(tag, attributes, text = "") {
+  const made = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
+  made.textContent = text;
+  return made;
+}
+
+// Bars of the shares with their intervals.
+function chart(shares) {
+  const names = Object.keys(shares);
+  const label = 150, width = 480, row = 30;
+  const picture = drawn("svg", { viewBox: `0 0 ${label + width + 70} ${row * names.length + 6}`, role: "img", "aria-label": names.map((name) => `${name} ${percent(shares[name].share)}`).join(", ") });
+  const at = (share) => label + width * share;
+  names.forEach((name, index) => {
+    const found = shares[name], top = index * row + 6, [low, high] = found.clustered95 || found.wilson95;
+    picture.append(
+      drawn("text", { x: label - 8, y: top + 15, "text-anchor": "end" }, name.slice(0, 20)),
+      drawn("line", { class: "axis", x1: label, x2: label + width, y1: top + 22, y2: top + 22 }),
+      drawn("rect", { class: "bar", x: label, y: top + 2, width: Math.max(1, width * found.share), height: 18, opacity: 0.75 }),
+      drawn("line", { class: "interval", x1: at(low), x2: at(high), y1: top + 11, y2: top + 11 }),
+      drawn("text", { x: at(Math.max(high, found.share)) + 8, y: top + 15 }, percent(found.share)),
+    );
+  });
+  return picture;
+}
+
+function table(head, rows) {
+  const made = element("table"), top = element("thead"), body = element("tbody"), line = element("tr");
+  line.append(...head.map((text) => element("th", text, { scope: "col" })));
+  top.append(line);
+  body.append(...rows.map((cells) => {
+    const one = element("tr");
+    one.append(...cells.map((text, index) => (index ? element("td", text) : element("th", text, { scope: "row" }))));
+    return one;
+  }));
+  made.append(top, body);
+  return made;
+}
+
+function card(title, ...content) {
+  const made = element("section");
+  made.append(element("h2", title), ...content);
+  return made;
+}
+
+function checks(found) {
+  const rows = [];
+  const alpha = found.agreement.krippendorff_alpha;
+  if (found.sign_test.between) rows.push(["sign test", `${found.sign_test.between.join(" against ")}: ${found.sign_test.votes.join(" to ")}, p = ${found.sign_test.p_value.toPrecision(2)}`]);
+  rows.push(["majority of the comparisons", Object.entries(found.majority.shares).map(([name, share]) => `${name} ${percent(share)}`).join(", ")]);
+  rows.push(["Bradley–Terry", Object.entries(found.bradley_terry).map(([name, one]) => `${name} ${one.strength.toFixed(3)}`).join(", ")]);
+  rows.push(["agreement (Krippendorff's alpha)", alpha === null ? "nothing was judged twice" : `${alpha.toFixed(3)} on ${found.agreement.trials} comparisons`]);
+  if (found.sides) rows.push(["sides chosen", `${Object.entries(found.sides.counts).map(([side, count]) => `${side} ${count}`).join(", ")}${found.sides.p_value === undefined ? "" : `, p = ${found.sides.p_value.toPrecision(2)}`}`]);
+  if (found.catch) rows.push(["catch trials passed", `${percent(found.catch.passed)} of ${found.catch.votes}`]);
+  if (found.repeat) rows.push(["repeats answered alike", `${percent(found.repeat.same)} of ${found.repeat.votes}`]);
+  return table(["", ""], rows);
+}
+
+function present(found, title) {
+  const head = `${found.votes} votes of ${found.participants} participants on ${found.trials} comparisons`;
+  const rows = Object.entries(found.shares).map(([name, one]) => [name, String(one.count), percent(one.share), interval(one.ci95), interval(one.wilson95), interval(one.clustered95)]);
+  const cards = [card(title, element("p", head), chart(found.shares), table(["choice", "votes", "share", "95 %, normal", "95 %, Wilson", "95 %, by participant"], rows), checks(found))];
+  if (found.by_category) {
+    const names = Object.keys(found.shares);
+    cards.push(card("By category", table(["category", "votes", ...names], Object.entries(found.by_category).map(([name, one]) => [name, String(one.votes), ...names.map((choice) => percent(one.shares[choice].share))]))));
+  }
+  if (found.unflagged) cards.push(...present(found.unflagged, "Without flagged participants"));
+  return cards;
+}
+
+$("form").addEventListener("submit", async (event) => {
+  event.preventDefault();
+  $("problem").hidden = true;
+  try {
+    const found = await (await get("results")).json();
+    $("results").replaceChildren(...(found.votes ? present(found, "All votes") : [element("p", "There are no votes yet.")]));
+    $("download").hidden = !found.votes;
+  } catch (error) {
+    $("results").replaceChildren();
+    $("problem").textContent = error.message;
+    $("problem").hidden = false;
+  }
+});
+
+$("download").addEventListener("click", async () => {
+  const link = element("a", "", { href: URL.createObjectURL(await (await get("votes.csv")).blob()), download: `${path[path.length - 2]}.csv` });
+  link.click();
+});
