@@ -134,7 +134,7 @@ def _create(given: argparse.Namespace) -> int:
     place = place_of(given)
     database = place.database()
     check_name(database, given.name)
-    renderer, lights = Renderer(SIZE, 36, 96, wrap="mirror"), load_environments("")
+    renderer, lights = Renderer(SIZE, 16, 96, wrap="mirror"), load_environments("")
     if given.evaluation:
         found = from_evaluation(Path(given.evaluation), renderer, lights, loops=given.loops)
     else:
@@ -145,7 +145,7 @@ def _create(given: argparse.Namespace) -> int:
     )  # fmt: skip
     print(
         f"{study.name}: {len(found)} comparisons of {', '.join(study.methods)} in "
-        f"{len(study.surveys)} sub-surveys. `realmat serve` shows it at /study/{study.name}."
+        f"{study.surveys} sub-surveys. `realmat serve` shows it at /study/{study.name}."
     )
     return 0
 

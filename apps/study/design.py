@@ -55,6 +55,15 @@ class Design:
 
 
 @dataclass(frozen=True)
+class Created:
+    """What was made: the study's name, its methods, how many sub-surveys it has."""
+
+    name: str
+    methods: tuple[str, ...]
+    surveys: int
+
+
+@dataclass(frozen=True)
 class Planned:
     """An item before it is in the database; `pair` counts the comparisons from 0."""
 
@@ -96,7 +105,7 @@ def create(
     design: Design | None = None,
     *,
     progress: Callable[[Sequence[int]], Iterable[int]] = lambda indices: indices,
-) -> Study:
+) -> Created:
     """Write the media and then, in one transaction, the study; UserError if the name is taken."""
     design = design or Design()
     check_name(database, name)
@@ -136,7 +145,7 @@ def create(
                 for place, planned in enumerate(items)
             ]
             session.add(survey)
-        return study
+    return Created(name, tuple(methods), len(surveys))
 
 
 def item_of(

@@ -1,0 +1,84 @@
+"""`realmat study` from folders to results."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from apps.study.place import Place
+from apps.study.service import Service
+from pipelines.cli import main
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> list[str]:
+    given = []
+    for number, name in enumerate(("ours", "theirs")):
+        (tmp_path / name).mkdir()
+        for pair in range(4):
+            color = np.full((32, 32, 3), 50 * number + 10 * pair, np.uint8)
+            Image.fromarray(color).save(tmp_path / name / f"stone-{pair}.png")
+        given += ["--method", f"{name}={tmp_path / name}"]
+    return given
+
+
+def test_create_vote_results_export_flag(
+    tmp_path: Path, folders: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = ["--data", str(tmp_path / "data")]
+    settings = ["--per-survey", "2", "--seconds", "0", "--catch", "0", "--repeats", "0"]
+    assert main(["study", "create", "stones", *folders, *settings, *data]) == 0
+    assert "4 comparisons of ours, theirs in 2 sub-surveys" in capsys.readouterr().out
+    assert main(["study", "results", "stones", *data]) == 2
+    assert "Nobody has voted" in capsys.readouterr().err
+    place = Place(tmp_path / "data")
+    service = Service(place.database(), place.key())
+    state = service.join("stones")
+    token = state["token"]
+    while not state["done"]:
+        state = service.vote("stones", token, state["trial"], "left", 1.0)
+    assert main(["study", "results", "stones", "--json", *data]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["votes"] == 2
+    assert set(found["shares"]) == {"ours", "theirs"}
+    for suffix in (".csv", ".parquet"):
+        output = tmp_path / f"votes{suffix}"
+        assert main(["study", "export", "stones", "-o", str(output), *data]) == 0
+    assert main(["study", "results", "--votes", str(tmp_path / "votes.csv"), "--json"]) == 0
+    capsys.readouterr()
+    table = pd.read_parquet(tmp_path / "votes.parquet")
+    assert len(table) == 2
+    pairs = tmp_path / "pairs.csv"
+    assert main(["study", "export", "stones", "--preferences", "-o", str(pairs), *data]) == 0
+    assert list(pd.read_csv(pairs)["preferred"]) == list(table["choice"])
+    assert main(["study", "flag", "stones", table["participant"][0], *data]) == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ("create x", "either --evaluation DIR or several"),
+        ("create x --evaluation a --method b=c", "either --evaluation DIR or several"),
+        ("create x --method b=c", "1 methods cannot be compared"),
+        ("create x --method bc --method d=e", "not of the form NAME=DIR"),
+        ("create x --method b=/nowhere --method d=/nowhere", "is not a folder"),
+        ("create ../x --method b=c --method d=e", "cannot name a study"),
+        ("create x --evaluation /nowhere", "nowhere"),
+        ("create x --method b=c --method d=e --catch 2", "from 0 to 0.5"),
+        ("results", "Give the name of a study"),
+        ("results x", "There is no study 'x'"),
+        ("results x --database nonsense", "no address of a database"),
+        ("export x -o votes.txt", "There is no study 'x'"),
+        ("flag x y", "no participant's number"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_exit_code_2(
+    tmp_path: Path, arguments: str, sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["study", *arguments.split(), "--data", str(tmp_path / "data")]) == 2
+    said = capsys.readouterr().err
+    assert sentence in said
+    assert len(said.strip().splitlines()) == 1
