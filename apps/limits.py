@@ -18,6 +18,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 MAX_BODY = 1_000_000
 MAX_ADDRESSES = 50_000
+RATE, BURST = 200.0, 2000.0
+"""A class of students behind one address may take part at once; a flood may not."""
 
 
 class TooLarge(Exception):
@@ -33,8 +35,8 @@ class Limits:
 
     app: ASGIApp
     max_body: int = MAX_BODY
-    rate: float = 50.0
-    burst: float = 600.0
+    rate: float = RATE
+    burst: float = BURST
     clock: Callable[[], float] = time.monotonic
     _key: bytes = field(default_factory=lambda: secrets.token_bytes(16))
     _left: OrderedDict[bytes, tuple[float, float]] = field(default_factory=OrderedDict)

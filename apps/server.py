@@ -13,7 +13,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, g
 from starlette.responses import Response
 
 from apps.demo import CSS, Demo, build
-from apps.limits import Limits
+from apps.limits import BURST, RATE, Limits
 from apps.study.place import Place, owner_token
 from apps.study.service import Service
 from apps.study.web import add_study
@@ -39,7 +39,7 @@ class Study:
         return cls(place.database(), place, place.key(), owner_token())
 
 
-def create_app(demo: Demo | None, study: Study | None = None) -> FastAPI:
+def create_app(demo: Demo | None, study: Study | None = None, *, rate: float = RATE) -> FastAPI:
     """The application around a demo, whose model is loaded already, and a study."""
     app = FastAPI(title="RealMat", docs_url=None, redoc_url=None, openapi_url="/openapi.json")
     registry = CollectorRegistry()
@@ -79,11 +79,13 @@ def create_app(demo: Demo | None, study: Study | None = None) -> FastAPI:
         app = gr.mount_gradio_app(
             app, build(demo), path="/", theme=theme, css=CSS, show_error=True, footer_links=[]
         )
-    app.add_middleware(Limits)
+    app.add_middleware(Limits, rate=rate, burst=rate * BURST / RATE)
     return app
 
 
-def serve(host: str, port: int, model: str, place: Place, root_path: str = "") -> None:
+def serve(
+    host: str, port: int, model: str, place: Place, *, root_path: str = "", rate: float = RATE
+) -> None:
     """Load the model and serve until interrupted (`realmat serve`); "" serves the study alone."""
     study = Study.open(place)
     demo = _demo(model) if model else None
@@ -91,9 +93,10 @@ def serve(host: str, port: int, model: str, place: Place, root_path: str = "") -
     print(f"RealMat: {what} at http://{host}:{port}", flush=True)
     for one in Service(study.database, study.key).studies():
         print(f"  study: http://{host}:{port}{root_path}/study/{one['name']}", flush=True)
+    app = create_app(demo, study, rate=rate)
     uvicorn.run(
-        create_app(demo, study), host=host, port=port, log_level="warning", root_path=root_path,
-        proxy_headers=True, timeout_graceful_shutdown=30, server_header=False,
+        app, host=host, port=port, root_path=root_path, log_level="warning", proxy_headers=True,
+        timeout_graceful_shutdown=30, server_header=False,
     )  # fmt: skip
 
 

@@ -44,6 +44,10 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     serve.add_argument(
         "--root-path", metavar="PATH", default="", help="prefix that a reverse proxy strips"
     )
+    serve.add_argument(
+        "--rate", metavar="N", type=number(1, 1_000_000), default=200,
+        help="requests a second that one address may make (default: 200)",
+    )  # fmt: skip
     serve.add_argument("--study-only", action="store_true", help="no model, only the studies")
     add_model(serve)
     add_place(serve)
@@ -74,7 +78,9 @@ def _serve(given: argparse.Namespace) -> int:
                 "another --port or --host."
             ) from error
     model = "" if given.study_only else given.model
-    serve(given.host, given.port, model, place_of(given), given.root_path)
+    serve(
+        given.host, given.port, model, place_of(given), root_path=given.root_path, rate=given.rate
+    )
     return 0
 
 

@@ -3,11 +3,6 @@
 import os
 import re
 import shutil
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +12,7 @@ from playwright.sync_api import Browser, Page, Playwright, expect, sync_playwrig
 
 from apps.study.export import votes_of
 from apps.study.place import Place
+from tests.apps.serving import Server
 from tests.apps.studies import make_study
 
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
@@ -41,40 +37,6 @@ def _launch(tool: Playwright, program: str) -> Browser:
     # As root, as in a container, Chromium's sandbox does not start.
     arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
     return tool.chromium.launch(executable_path=program, args=arguments)
-
-
-class Server:
-    """`realmat serve --study-only` as a process."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
-        self.start()
-
-    def start(self) -> None:
-        command = [sys.executable, "-m", "pipelines.cli", "serve", "--study-only"]
-        command += ["--data", str(self.folder), "--port", str(self.port)]
-        environment = {**os.environ, "REALMAT_OWNER_TOKEN": "the owner"}
-        root = Path(__file__).parents[2]
-        self.process = subprocess.Popen(command, env=environment, cwd=root, stdout=subprocess.PIPE)
-        deadline = time.monotonic() + 60
-        while True:
-            try:
-                urllib.request.urlopen(self.url("/readyz"), timeout=1).close()
-                return
-            except OSError:
-                assert self.process.poll() is None
-                assert time.monotonic() < deadline
-                time.sleep(0.2)
-
-    def url(self, path: str) -> str:
-        return f"http://127.0.0.1:{self.port}{path}"
-
-    def kill(self) -> None:
-        self.process.kill()
-        self.process.wait()
 
 
 @pytest.fixture(scope="module")
