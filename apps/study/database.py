@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,6 +31,8 @@ class Database:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
+        sqlite = engine.dialect.name == "sqlite"
+        self._writer = threading.Lock() if sqlite else contextlib.nullcontext()
         self._sessions = sessionmaker(engine, expire_on_commit=False)
         self._readers = sessionmaker(
             engine.execution_options(**{READING: True}), expire_on_commit=False
@@ -61,7 +65,9 @@ class Database:
     @contextmanager
     def session(self) -> Iterator[Session]:
         """A transaction: committed at the end, rolled back by an exception."""
-        with self._sessions.begin() as session:
+        # SQLite has one writer at a time, and lets whoever asks next in by chance: some would wait
+        # for ever. Here they queue.
+        with self._writer, self._sessions.begin() as session:
             yield session
 
     @contextmanager

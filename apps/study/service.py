@@ -12,15 +12,14 @@ import hmac
 import random
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Any
 
 from itsdangerous import BadSignature, Signer
-from sqlalchemy import func, select
+from sqlalchemy import func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session as Transaction
-from sqlalchemy.orm import selectinload
 
 from apps.study.database import Database
 from apps.study.schema import Item, Medium, Participant, Session, Study, Survey, Trial, Vote, now
@@ -41,12 +40,38 @@ class Refused(Exception):
 
 
 @dataclass(frozen=True)
+class Known:
+    """What never changes of a study, so that no request has to ask for it again."""
+
+    id: int
+    question: str
+    salt: str
+    minimum_seconds: float
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A participant's trial, with what it shows and whether it has a vote."""
+
+    id: str
+    session: int
+    position: int
+    sides: list[str]
+    shown: datetime | None
+    practice: bool
+    prompt: str
+    media: dict[str, str]
+    voted: bool
+
+
 class Service:
     """The study's rules over a database. `key` signs the participants' tokens."""
 
-    database: Database
-    key: str
-    clock: Callable[[], datetime] = now
+    def __init__(self, database: Database, key: str, clock: Callable[[], datetime] = now) -> None:
+        self.database = database
+        self.clock = clock
+        self._signer = Signer(key, salt="participant", digest_method=hashlib.sha256)
+        self._known: dict[str, Known] = {}
 
     def studies(self) -> list[dict[str, Any]]:
         """The open studies: name, question."""
@@ -64,30 +89,34 @@ class Service:
 
         Joining again after a finished sub-survey begins another that the participant has not taken.
         """
-        token = token or self._new_token()
+        token = token or self._signer.sign(secrets.token_urlsafe(18)).decode()
+        try:
+            return self._join(name, token)
+        except IntegrityError:  # the same token at the same time on another connection
+            return self._join(name, token)
+
+    def _join(self, name: str, token: str) -> dict[str, Any]:
         with self.database.session() as session:
-            study = _study(session, name)
-            if study.closed:
+            study = self._study(session, name)
+            if session.scalar(select(Study.closed).where(Study.id == study.id)):
                 raise Refused(410, "This study is closed. Thank you for your interest.")
             digest = self._digest(token, study)
-            participant = session.scalar(
-                select(Participant).where(
-                    Participant.study_id == study.id, Participant.hash == digest
-                )
-            )
+            participant = _participant(session, study, digest)
             if participant is None:
                 participant = Participant(study_id=study.id, hash=digest)
                 session.add(participant)
                 session.flush()
-            if _open_session(session, participant) is None:
-                _begin(session, study, participant)
-            return {"token": token, **self._state(session, study, participant)}
+            trials = _trials(session, participant.id)
+            if _upcoming(trials) is None and _begin(session, study, participant):
+                trials = _trials(session, participant.id)
+            return {"token": token, **self._state(session, study, participant.id, trials)}
 
     def state(self, name: str, token: str) -> dict[str, Any]:
         """What comes next for this participant."""
         with self.database.session() as session:
-            study = _study(session, name)
-            return self._state(session, study, self._participant(session, study, token))
+            study = self._study(session, name)
+            participant = self._known_participant(session, study, token)
+            return self._state(session, study, participant, _trials(session, participant))
 
     def vote(
         self, name: str, token: str, trial_id: str, side: str, seconds: float
@@ -102,38 +131,42 @@ class Service:
         self, name: str, token: str, trial_id: str, side: str, seconds: float
     ) -> dict[str, Any]:
         with self.database.session() as session:
-            study = _study(session, name)
-            participant = self._participant(session, study, token)
-            trial = session.scalar(
-                select(Trial)
-                .join(Session)
-                .where(Trial.id == trial_id, Session.participant_id == participant.id)
-            )
+            study = self._study(session, name)
+            participant = self._known_participant(session, study, token)
+            trials = _trials(session, participant)
+            trial = next((one for one in trials if one.id == trial_id), None)
             if trial is None:
                 raise Refused(404, "This comparison is not one of yours.")
             places = PLACES[len(trial.sides)]
             if side not in (*places, SIMILAR):
                 raise Refused(422, f"Choose one of {', '.join(places)} or {SIMILAR}.")
-            if session.scalar(select(Vote.id).where(Vote.trial_id == trial.id)) is None:
-                self._count(session, study, trial, side, seconds)
-            return self._state(session, study, participant)
+            if not trial.voted:
+                self._count(session, study, trial, _upcoming(trials), side, seconds)
+                done = replace(trial, voted=True)
+                trials = [done if one is trial else one for one in trials]
+            return self._state(session, study, participant, trials)
 
     def _count(
-        self, session: Transaction, study: Study, trial: Trial, side: str, seconds: float
+        self,
+        session: Transaction,
+        study: Known,
+        trial: Shown,
+        current: Shown | None,
+        side: str,
+        seconds: float,
     ) -> None:
-        current = _next_trial(session, trial.session_id)
-        if current is None or current.id != trial.id or trial.shown is None:
+        if trial is not current or trial.shown is None:
             raise Refused(409, "This comparison is not the one that is shown.")
         looked = (self.clock() - _utc(trial.shown)).total_seconds()
         if looked < study.minimum_seconds:
             raise Refused(425, "Please look a little longer before you choose.")
         choice = SIMILAR if side == SIMILAR else trial.sides[PLACES[len(trial.sides)].index(side)]
-        # What the browser measured, but never more than has passed here.
-        seconds = min(max(seconds, 0.0), looked, MAX_SECONDS)
-        session.add(
-            Vote(trial_id=trial.id, choice=choice, side=side, seconds=seconds, created=self.clock())
-        )
-        session.flush()
+        values = {
+            "trial_id": trial.id, "choice": choice, "side": side, "created": self.clock(),
+            # What the browser measured, but never more than has passed here.
+            "seconds": min(max(seconds, 0.0), looked, MAX_SECONDS),
+        }  # fmt: skip
+        session.execute(insert(Vote).values(**values))
 
     def medium(self, medium_id: str) -> tuple[str, str] | None:
         """(file, type) of a medium, None if there is none."""
@@ -142,93 +175,85 @@ class Service:
             return (found.file, found.type) if found else None
 
     def _state(
-        self, session: Transaction, study: Study, participant: Participant
+        self, session: Transaction, study: Known, participant: int, trials: list[Shown]
     ) -> dict[str, Any]:
-        running = _open_session(session, participant)
-        if running is None:
+        trial = _upcoming(trials)
+        if trial is None:
             return {"done": True, "more": _free_survey(session, study, participant) is not None}
-        trial = _next_trial(session, running.id)
-        assert trial is not None
         if trial.shown is None:
-            trial.shown = self.clock()
-        total = session.scalar(select(func.count(Trial.id)).where(Trial.session_id == running.id))
+            session.execute(update(Trial).where(Trial.id == trial.id).values(shown=self.clock()))
         return {
             "done": False,
             "trial": trial.id,
             "position": trial.position,
-            "total": total,
-            "practice": trial.item.kind == "practice",
+            "total": sum(one.session == trial.session for one in trials),
+            "practice": trial.practice,
             "question": study.question,
-            "prompt": trial.item.prompt,
-            "media": [trial.item.media[method] for method in trial.sides],
+            "prompt": trial.prompt,
+            "media": [trial.media[method] for method in trial.sides],
             "places": PLACES[len(trial.sides)],
             "minimum_seconds": study.minimum_seconds,
         }
 
-    def _new_token(self) -> str:
-        return self._signer().sign(secrets.token_urlsafe(18)).decode()
+    def _study(self, session: Transaction, name: str) -> Known:
+        if name not in self._known:
+            found = session.scalar(select(Study).where(Study.name == name))
+            if found is None:
+                raise Refused(404, "There is no such study.")
+            self._known[name] = Known(found.id, found.question, found.salt, found.minimum_seconds)
+        return self._known[name]
 
-    def _signer(self) -> Signer:
-        return Signer(self.key, salt="participant", digest_method=hashlib.sha256)
-
-    def _digest(self, token: str, study: Study) -> str:
+    def _digest(self, token: str, study: Known) -> str:
         try:
-            self._signer().unsign(token)
+            self._signer.unsign(token)
         except BadSignature as error:
             raise Refused(401, "This link is not valid: start the study again.") from error
         return hmac.new(study.salt.encode(), token.encode(), hashlib.sha256).hexdigest()
 
-    def _participant(self, session: Transaction, study: Study, token: str) -> Participant:
-        digest = self._digest(token, study)
-        found = session.scalar(
-            select(Participant).where(Participant.study_id == study.id, Participant.hash == digest)
-        )
+    def _known_participant(self, session: Transaction, study: Known, token: str) -> int:
+        found = _participant(session, study, self._digest(token, study))
         if found is None:
             raise Refused(401, "You have not joined this study yet.")
-        return found
+        return found.id
 
 
 def _utc(time: datetime) -> datetime:
     """SQLite forgets the zone, which is always UTC here."""
-    return time if time.tzinfo else time.replace(tzinfo=now().tzinfo)
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
-def _study(session: Transaction, name: str) -> Study:
-    study = session.scalar(select(Study).where(Study.name == name))
-    if study is None:
-        raise Refused(404, "There is no such study.")
-    return study
-
-
-def _open_session(session: Transaction, participant: Participant) -> Session | None:
-    """The session with trials that have no vote yet."""
-    waiting = (
-        select(Trial.session_id)
-        .join(Session)
-        .outerjoin(Vote)
-        .where(Session.participant_id == participant.id, Vote.id.is_(None))
-        .limit(1)
-    )
-    found = session.scalar(waiting)
-    return None if found is None else session.get(Session, found)
-
-
-def _next_trial(session: Transaction, session_id: int) -> Trial | None:
+def _participant(session: Transaction, study: Known, digest: str) -> Participant | None:
     return session.scalar(
-        select(Trial)
-        .outerjoin(Vote)
-        .where(Trial.session_id == session_id, Vote.id.is_(None))
-        .options(selectinload(Trial.item))
-        .order_by(Trial.position)
-        .limit(1)
+        select(Participant).where(Participant.study_id == study.id, Participant.hash == digest)
     )
 
 
-def _free_survey(session: Transaction, study: Study, participant: Participant) -> Survey | None:
+def _trials(session: Transaction, participant: int) -> list[Shown]:
+    """All trials of a participant in one query, by session and position."""
+    query = (
+        select(
+            Trial.id, Trial.session_id, Trial.position, Trial.sides, Trial.shown,
+            Item.kind == "practice", Item.prompt, Item.media, Vote.id.is_not(None),
+        )
+        .join(Session, Trial.session_id == Session.id)
+        .join(Item, Trial.item_id == Item.id)
+        .outerjoin(Vote, Vote.trial_id == Trial.id)
+        .where(Session.participant_id == participant)
+        .order_by(Trial.session_id, Trial.position)
+    )  # fmt: skip
+    return [Shown(*row) for row in session.execute(query)]
+
+
+def _upcoming(trials: list[Shown]) -> Shown | None:
+    """The first trial without a vote."""
+    return next((trial for trial in trials if not trial.voted), None)
+
+
+def _free_survey(session: Transaction, study: Known, participant: int) -> int | None:
     """The sub-survey with fewest sessions that this participant has not taken."""
-    taken = select(Session.survey_id).where(Session.participant_id == participant.id)
+    taken = select(Session.survey_id).where(Session.participant_id == participant)
     return session.scalar(
-        select(Survey)
+        select(Survey.id)
         .outerjoin(Session)
         .where(Survey.study_id == study.id, Survey.id.not_in(taken))
         .group_by(Survey.id)
@@ -237,15 +262,18 @@ def _free_survey(session: Transaction, study: Study, participant: Participant) -
     )
 
 
-def _begin(session: Transaction, study: Study, participant: Participant) -> None:
-    """Open a session and fix the order of its trials and of the methods on the screen."""
-    survey = _free_survey(session, study, participant)
+def _begin(session: Transaction, study: Known, participant: Participant) -> bool:
+    """Open a session and fix the order of its trials and of the methods on the screen.
+
+    False if the participant has taken every sub-survey.
+    """
+    survey = _free_survey(session, study, participant.id)
     if survey is None:
-        return
-    running = Session(participant_id=participant.id, survey_id=survey.id)
+        return False
+    running = Session(participant_id=participant.id, survey_id=survey)
     session.add(running)
     session.flush()
-    items = list(session.scalars(select(Item).where(Item.survey_id == survey.id)))
+    items = list(session.scalars(select(Item).where(Item.survey_id == survey)))
     chance = random.SystemRandom()
     sides: dict[int, list[str]] = {}
     for position, item in enumerate(ordered(items, chance)):
@@ -260,6 +288,7 @@ def _begin(session: Transaction, study: Study, participant: Participant) -> None
             )
         )  # fmt: skip
     session.flush()
+    return True
 
 
 def ordered(items: list[Item], chance: random.Random) -> list[Item]:
