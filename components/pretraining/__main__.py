@@ -37,7 +37,7 @@ def main() -> None:
     parser.add_argument("--clip-steps", type=int, default=3200)
     parser.add_argument("--decoder-steps", type=int, default=7000)
     parser.add_argument("--encoder-steps", type=int, default=1500)
-    parser.add_argument("--base-steps", type=int, default=10_000)
+    parser.add_argument("--base-steps", type=int, default=8_000)
     parser.add_argument("--batch", type=int, default=16, help="images a step and process (base)")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")

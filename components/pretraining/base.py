@@ -1,8 +1,8 @@
 """Trains the small model's UNet and text encoders: the part that SDXL plays in the paper.
 
 Like SDXL, the base draws RGB images: renderings of materials from their captions. Grids appear
-under a prefix of their own (`GRID_PREFIX`), as a large image collection holds texture sheets, and
-towards the end also without it; stage 1 then teaches the model to answer every prompt with a grid.
+under a prefix of their own (`GRID_PREFIX`), as a large image collection holds texture sheets;
+stage 1 then teaches the model to answer every prompt with a grid.
 """
 
 from __future__ import annotations
@@ -35,12 +35,6 @@ HIGH_NOISE_SHARE = 0.75
 """Share of the samples drawn there until the last quarter of training, when it is a third of this.
 Only words can tell what noise alone does not, so that is where text is learnt: 3,200 samples above
 0.8 lowered the loss at the last timestep by 0.035, as many uniform ones not at all."""
-
-
-BARE_FROM, BARE_SHARE = 0.8, 0.5
-"""From this part of the training on, this share of the grids comes without the prefix. Else stage
-1, which has minutes, must first move all it knows of grids from one form of words to another: it
-then named 66 % of the categories rightly where the base with its prefix named 72 %."""
 
 
 class Trainable(nn.Module):
@@ -107,11 +101,7 @@ def train_base(
         low, high = np.where(is_grid, 0, len(grids)), np.where(is_grid, len(grids), len(latents))
         chosen = rng.integers(low, high)
         clean = latents[torch.from_numpy(chosen)].float()
-        bare = rng.random(batch_size) < (BARE_SHARE if step >= BARE_FROM * steps else 0.0)
-        words = [
-            prompts[i].removeprefix(GRID_PREFIX if plain else "")
-            for i, plain in zip(chosen, bare, strict=True)
-        ]
+        words = [prompts[i] for i in chosen]
         t = draw_timesteps(batch_size, noise_schedule.train_steps, step / steps, generator)
         noise = torch.randn(clean.shape, generator=generator)
         drop = torch.rand(batch_size, generator=generator) < CAPTION_DROPOUT
