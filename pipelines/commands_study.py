@@ -176,9 +176,9 @@ def _results(given: argparse.Namespace) -> int:
 
         database = place_of(given).database()
         votes = votes_of(database, given.name)
-        if votes.empty:
-            raise UserError(f"Nobody has voted in the study '{given.name}' yet.")
         found = with_and_without_flagged(votes, methods_of(database, given.name))
+        if not found["votes"]:
+            raise UserError(f"Nobody has voted in the study '{given.name}' yet.")
     print(json.dumps(found, indent=2) if given.json else text_of(found))
     return 0
 

@@ -4,7 +4,8 @@ import contextlib
 import json
 import os
 import threading
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -19,6 +20,21 @@ from pipelines.runs import StageFailed
 SECONDS_BETWEEN_POLLS = 1.0
 MAX_TAG = 5000  # MLflow's limit
 SHARED = "synthetic_data"  # the stage that several tasks may share
+
+
+def culprit(lines: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """The line that says why a run stopped. Parts of a stage that ran beside it may have written
+    later ones; a killed task has begun and never ended."""
+    for state in ("refused", "failed"):
+        found = [line for line in lines if line["state"] == state]
+        if found:
+            return found[-1]
+    begun = Counter(line["stage"] for line in lines if line["state"] == "started")
+    begun.subtract(line["stage"] for line in lines if line["state"] == "finished")
+    for line in reversed(lines):
+        if begun[line["stage"]] > 0:
+            return {"stage": line["stage"], "state": "started"}
+    return {"stage": "the pipeline", "state": "failed", "reason": ""}
 
 
 class PipelineRecord:
@@ -96,8 +112,7 @@ class PipelineRecord:
 
     def failure(self, log: Path) -> Exception:
         """Returns the exception that says why the pipeline stopped."""
-        lines = self.lines()
-        last = lines[-1] if lines else {"stage": "the pipeline", "state": "failed", "reason": ""}
+        last = culprit(self.lines())
         if last["state"] == "refused":
             return UserError(f"{last['stage']}: {last['reason']}")
         if last["state"] == "started":

@@ -111,6 +111,7 @@ def create(
     check_name(database, name)
     if not comparisons:
         raise UserError("There is nothing to compare: give at least one pair.")
+    check_lengths(design, comparisons)
     surveys = plan(len(comparisons), design)
     rng = np.random.default_rng(design.seed)
     media.mkdir(parents=True, exist_ok=True)
@@ -125,7 +126,9 @@ def create(
         methods = check_methods(comparisons[index], frames, methods)
         shown.append({method: store(frames[method], media) for method in methods})
         if index in wanted:
-            caught[index] = catch(frames[methods[0]], len(methods), media, rng)
+            # In turn, so that the right answers speak for no method.
+            intact = frames[methods[len(caught) % len(methods)]]
+            caught[index] = catch(intact, len(methods), media, rng)
     with database.session() as session:
         study = Study(
             name=name, question=design.question, methods=methods,
@@ -178,15 +181,28 @@ def catch(frames: Frames, methods: int, media: Path, rng: np.random.Generator) -
     return files
 
 
+def check_lengths(design: Design, comparisons: Sequence[Comparison]) -> None:
+    """PostgreSQL refuses what is longer than its columns, and only after everything is rendered."""
+    texts = [("question", design.question, 500)]
+    for one in comparisons:
+        texts += [("prompt", one.prompt, 500), ("name", one.pair, 64)]
+        texts += [("category", one.category, 32)]
+    for what, text, most in texts:
+        if len(text) > most:
+            raise UserError(
+                f"The {what} '{text[:40]}…' has {len(text)} characters: shorten it to {most}."
+            )
+
+
 def check_methods(
     comparison: Comparison, frames: Mapping[str, Frames], known: Sequence[str]
 ) -> list[str]:
     """The methods, which every comparison must have and which must not be called "similar"."""
     methods = sorted(frames)
-    if len(methods) < 2 or SIMILAR in methods:
+    if len(methods) < 2 or SIMILAR in methods or max(map(len, methods)) > 64:
         raise UserError(
             f"{comparison.pair} compares {', '.join(methods) or 'nothing'}: give two methods or "
-            f"more, none of them called '{SIMILAR}'."
+            f"more, none of them called '{SIMILAR}', with names of 64 characters at most."
         )
     if known and methods != list(known):
         raise UserError(f"{comparison.pair} has {', '.join(methods)}, not {', '.join(known)}.")

@@ -8,6 +8,7 @@ anew, stills as PNG and loops as WebP.
 from __future__ import annotations
 
 import io
+import os
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,4 +89,6 @@ def store(frames: Frames, folder: Path) -> Stored:
     content, suffix = encode(frames)
     name = secrets.token_urlsafe(16)
     write_whole(folder / f"{name}{suffix}", content)
+    # The order in which files were written, which servers send along, is that of the methods.
+    os.utime(folder / f"{name}{suffix}", (0, 0))
     return Stored(name, f"{name}{suffix}", TYPES[suffix])

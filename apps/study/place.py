@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import secrets
+import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from apps.study.database import Database
+from components.core.errors import UserError
 
 KEY = "REALMAT_SECRET_KEY"
 OWNER = "REALMAT_OWNER_TOKEN"
@@ -41,13 +44,25 @@ class Place:
             return given
         file = self.folder / "secret.key"
         self.folder.mkdir(parents=True, exist_ok=True)
+        if not file.exists():
+            self._make_key(file)
+        key = file.read_text().strip()
+        if not key:
+            raise UserError(f"{file} is empty: remove it, and a new key is made.")
+        return key
+
+    def _make_key(self, file: Path) -> None:
+        """Appears whole; of several servers that start together one wins."""
+        descriptor, name = tempfile.mkstemp(dir=self.folder)  # readable for its owner alone
         try:
-            descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        except FileExistsError:
-            return file.read_text().strip()
-        with os.fdopen(descriptor, "w") as stream:
-            stream.write(secrets.token_urlsafe(32))
-        return file.read_text().strip()
+            with os.fdopen(descriptor, "w") as stream:
+                stream.write(secrets.token_urlsafe(32))
+                stream.flush()
+                os.fsync(stream.fileno())
+            with suppress(FileExistsError):
+                os.link(name, file)
+        finally:
+            Path(name).unlink()
 
 
 def owner_token() -> str:

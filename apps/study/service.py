@@ -279,7 +279,8 @@ def _begin(session: Transaction, study: Known, participant: Participant) -> bool
     for position, item in enumerate(ordered(items, chance)):
         drawn = chance.sample(sorted(item.media), len(item.media))
         if item.kind == "repeat" and item.repeats is not None:
-            drawn = sides[item.repeats][::-1]  # so that the side alone cannot repeat the answer
+            # Nothing stays where it was, so that the side alone cannot repeat the answer.
+            drawn = [*sides[item.repeats][1:], sides[item.repeats][0]]
         sides[item.number] = drawn
         session.add(
             Trial(

@@ -15,7 +15,7 @@ from typing import Any
 import evalica
 import numpy as np
 import pandas as pd
-from scipy.stats import binomtest
+from scipy.stats import binomtest, chisquare
 from statsmodels.stats.proportion import proportion_confint
 
 from apps.study.votes import SIMILAR
@@ -24,6 +24,9 @@ RESAMPLES = 2000
 LEVEL = 0.95
 MANY = 8
 """Categories and prompts with fewer votes than this get no interval of their own."""
+PRIOR = 0.5
+"""Of a draw, between every two methods: without it the strength of a method that never won has no
+maximum of likelihood, and a solver may return anything."""
 
 
 def results(votes: pd.DataFrame, choices: Sequence[str] = (), seed: int = 0) -> dict[str, Any]:
@@ -32,6 +35,8 @@ def results(votes: pd.DataFrame, choices: Sequence[str] = (), seed: int = 0) -> 
     Catch trials and repeats measure the participants and count in no share.
     """
     plain = votes[votes["kind"] == "plain"] if "kind" in votes else votes
+    if plain.empty:  # catch trials alone
+        return {"votes": 0}
     names = order(plain, choices)
     found: dict[str, Any] = {
         "votes": len(plain),
@@ -66,8 +71,7 @@ def with_and_without_flagged(
     found = results(votes, choices, seed)
     if "flagged" in votes and votes["flagged"].astype(bool).any():
         kept = votes[~votes["flagged"].astype(bool)]
-        if len(kept):
-            found["unflagged"] = results(kept, choices, seed)
+        found["unflagged"] = results(kept, choices, seed)
     return found
 
 
@@ -89,6 +93,8 @@ def shares(
     for name in names:
         count = int(counts.get(name, 0))
         found[name] = {"count": count, "share": count / total}
+        if total < MANY:
+            continue
         for key, method in (("ci95", "normal"), ("wilson95", "wilson")):
             low, high = proportion_confint(count, total, alpha=1 - LEVEL, method=method)
             found[name][key] = [float(low), float(high)]
@@ -131,7 +137,10 @@ def majority(votes: pd.DataFrame, names: Sequence[str]) -> dict[str, Any]:
 
 
 def sign_test(votes: pd.DataFrame, names: Sequence[str]) -> dict[str, Any]:
-    """Whether the most chosen beats the next, votes for "similar" left out (two-sided)."""
+    """Whether the most chosen beats the next, votes for "similar" left out (two-sided).
+
+    Votes are taken as independent; the clustered intervals of the shares are not.
+    """
     methods = [name for name in names if name != SIMILAR]
     if len(methods) < 2:
         return {}
@@ -189,8 +198,13 @@ def bradley_terry(votes: pd.DataFrame, names: Sequence[str], seed: int) -> dict[
 
 def _strengths(votes: pd.DataFrame, names: Sequence[str]) -> dict[str, float]:
     xs, ys, winners = comparisons(votes, names)
-    scores = evalica.bradley_terry(xs, ys, winners).scores
     methods = [name for name in names if name != SIMILAR]
+    weights = [1.0] * len(xs)
+    for i, first in enumerate(methods):
+        for second in methods[i + 1 :]:
+            xs, ys = [*xs, first], [*ys, second]
+            winners, weights = [*winners, evalica.Winner.Draw], [*weights, PRIOR]
+    scores = evalica.bradley_terry(xs, ys, winners, weights=weights, limit=1000).scores
     values = {name: float(scores.get(name, 0.0)) for name in methods}
     total = sum(values.values()) or 1.0
     return {name: value / total for name, value in values.items()}
@@ -215,13 +229,17 @@ def agreement(votes: pd.DataFrame) -> dict[str, Any]:
 
 def sides(votes: pd.DataFrame) -> dict[str, Any]:
     """How often each place on the screen was chosen, and whether evenly (two-sided)."""
-    shown = votes[votes["choice"] != SIMILAR]
-    counts = {str(side): int(count) for side, count in shown["side"].value_counts().items() if side}
-    found: dict[str, Any] = {"counts": dict(sorted(counts.items()))}
-    if {"left", "right"} <= counts.keys():
-        pair = counts["left"], counts["right"]
-        found["p_value"] = float(binomtest(pair[0], sum(pair)).pvalue)
-    return found
+    shown = votes[(votes["choice"] != SIMILAR) & votes["side"].astype(bool)]
+    counts = shown["side"].value_counts()
+    places = ("left", "middle", "right") if "middle" in counts else ("left", "right")
+    found = {place: int(counts.get(place, 0)) for place in places}
+    if sum(found.values()) == 0:
+        return {"counts": found}
+    if len(places) == 2:
+        p_value = binomtest(found["left"], sum(found.values())).pvalue
+    else:
+        p_value = chisquare(list(found.values())).pvalue
+    return {"counts": found, "p_value": float(p_value)}
 
 
 def checks(votes: pd.DataFrame) -> dict[str, Any]:

@@ -10,6 +10,8 @@ Json = Mapping[str, Any]
 
 def text_of(results: Json) -> str:
     """A few short tables."""
+    if not results["votes"]:
+        return "no votes"
     lines = [
         f"{results['votes']} votes of {results['participants']} participants on "
         f"{results['trials']} trials",

@@ -134,8 +134,6 @@ def owner(service: Service, owner_token: str) -> APIRouter:
             votes = votes_of(service.database, name)
         except UserError as error:
             raise HTTPException(404, str(error)) from error
-        if votes.empty:
-            return {"votes": 0}
         return with_and_without_flagged(votes, methods_of(service.database, name))
 
     @router.get("/{name}/votes.csv")

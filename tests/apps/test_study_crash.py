@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,14 +19,34 @@ from tests.apps.studies import make_study
 from tests.postgres import Postgres, wait_until_ready
 
 PEOPLE = int(os.environ.get("REALMAT_TEST_PEOPLE", "24"))
+EVERY = os.environ.get("REALMAT_TEST_KILL", "") == "server"
+"""Kill our server on PostgreSQL as well, not PostgreSQL itself."""
 
 
-@pytest.mark.parametrize("what", ["server", "database"])
+@pytest.fixture
+def restart(database_url: str, request: pytest.FixtureRequest) -> Callable[[Server], None]:
+    """What happens in the middle: PostgreSQL crashes and comes back, or our server does."""
+    if database_url.startswith("sqlite") or EVERY:
+        return killed
+    postgres: Postgres = request.getfixturevalue("postgres")
+
+    def crash(_: Server) -> None:
+        postgres.stop()
+        time.sleep(0.5)
+        postgres.start()
+        wait_until_ready(postgres)
+
+    return crash
+
+
+def killed(server: Server) -> None:
+    server.kill()
+    server.start()
+
+
 def test_acknowledged_votes_survive(
-    what: str, database_url: str, tmp_path: Path, request: pytest.FixtureRequest
+    restart: Callable[[Server], None], database_url: str, tmp_path: Path
 ) -> None:
-    if what == "database" and database_url.startswith("sqlite"):
-        what = "server, twice"  # SQLite has no server of its own
     place = Place(tmp_path / "data", database_url)
     database = place.database()
     make_study(database, place.media, 40, per_survey=10)
@@ -35,17 +56,8 @@ def test_acknowledged_votes_survive(
     command = [sys.executable, "-m", "tests.apps.voters", server.url("/api/study/one/")]
     voters = subprocess.Popen([*command, str(PEOPLE), str(acknowledged)], cwd=ROOT)
     wait_for_lines(acknowledged, PEOPLE)
-    for _ in range(2 if what == "server, twice" else 1):
-        if what == "database":
-            postgres: Postgres = request.getfixturevalue("postgres")
-            postgres.stop()
-            time.sleep(0.5)
-            postgres.start()
-            wait_until_ready(postgres)
-        else:
-            server.kill()
-            server.start()
-        assert voters.poll() is None, "they were done too early to be disturbed"
+    restart(server)
+    assert voters.poll() is None, "they were done too early to be disturbed"
     assert voters.wait(timeout=300) == 0
     server.kill()
     compare(acknowledged, database_url)

@@ -70,6 +70,7 @@ def test_a_medium_tells_nothing_but_its_pixels(tmp_path: Path) -> None:
     assert b"before" not in content
     assert Image.open(io.BytesIO(content)).info == {}
     assert "before" not in kept.file
+    assert (tmp_path / "store" / kept.file).stat().st_mtime == 0
     assert store(frames, tmp_path / "store").id != kept.id
 
 
@@ -95,6 +96,7 @@ def test_loops_stay_loops_and_still_pictures_cannot_stand_beside_them(
         ("none", 0, ("a", "b"), "nothing to compare"),
         ("one", 2, ("a",), "give two methods"),
         ("one", 2, ("a", "similar"), "give two methods"),
+        ("one", 2, ("a", "b" * 65), "64 characters at most"),
     ],
 )
 def test_what_makes_no_study(

@@ -103,6 +103,22 @@ def test_bradley_terry_gives_back_the_odds_of_two() -> None:
     assert low < 0.75 < high
 
 
+def test_a_method_that_never_won_is_the_weakest() -> None:
+    two = results(table({"after": 50, "before": 0}), ["after", "before"])["bradley_terry"]
+    assert two["after"]["strength"] > 0.98
+    counts = {"a": 30, "b": 20}
+    three = results(table(counts), ["a", "b", "c"])["bradley_terry"]
+    assert three["a"]["strength"] > three["b"]["strength"] > 10 * three["c"]["strength"]
+
+
+def test_catch_trials_alone_are_no_votes() -> None:
+    votes = table({"after": 3})
+    votes["kind"], votes["passed"], votes["flagged"] = "catch", True, [True, False, False]
+    found = with_and_without_flagged(votes)
+    assert found["votes"] == found["unflagged"]["votes"] == 0
+    assert text_of(found) == "no votes"
+
+
 def test_the_sign_test_leaves_ties_out() -> None:
     few = results(table({"after": 8, "before": 1, "similar": 91}))["sign_test"]
     assert few["votes"] == [8, 1]
@@ -116,6 +132,10 @@ def test_a_habit_of_choosing_left_shows() -> None:
     found = results(votes)["sides"]
     assert found["counts"] == {"left": 80, "right": 20}
     assert found["p_value"] < 1e-6
+    votes["side"] = "left"
+    assert results(votes)["sides"]["p_value"] < 1e-20
+    votes["side"] = ["left"] * 34 + ["middle"] * 33 + ["right"] * 33
+    assert results(votes)["sides"]["p_value"] > 0.9
 
 
 def test_catch_trials_and_repeats_count_in_no_share_and_flagged_can_be_left_out() -> None:

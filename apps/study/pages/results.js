@@ -85,7 +85,7 @@ function present(found, title) {
     const names = Object.keys(found.shares);
     cards.push(card("By category", table(["category", "votes", ...names], Object.entries(found.by_category).map(([name, one]) => [name, String(one.votes), ...names.map((choice) => percent(one.shares[choice].share))]))));
   }
-  if (found.unflagged) cards.push(...present(found.unflagged, "Without flagged participants"));
+  if (found.unflagged && found.unflagged.votes) cards.push(...present(found.unflagged, "Without flagged participants"));
   return cards;
 }
 

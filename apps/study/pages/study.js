@@ -95,7 +95,7 @@ async function present(state) {
   });
   choices.replaceChildren(...buttons);
   setEnabled(false);
-  await Promise.all(buttons.map((button) => button.firstChild.decode().catch(() => { throw new Error("A picture could not be loaded: please reload this page."); })));
+  await Promise.all(buttons.map((button) => loaded(button.firstChild)));
   shownAt = performance.now();
   $("wait").textContent = "Look at both, then choose.";
   await pause(1000 * state.minimum_seconds + 50);
@@ -103,6 +103,16 @@ async function present(state) {
   setEnabled(true);
   ready = true;
   $("wait").textContent = "";
+}
+
+// A picture that got lost on the way is asked for again; nobody judges what they cannot see.
+async function loaded(image) {
+  const address = image.src;
+  for (const wait of RETRY_MILLISECONDS) {
+    try { return await image.decode(); } catch { await pause(wait); }
+    image.src = `${address}?again=${wait}`;
+  }
+  throw new Error("A picture could not be loaded: please reload this page.");
 }
 
 function setEnabled(enabled) {
@@ -117,17 +127,20 @@ async function choose(place) {
   setEnabled(false);
   const button = place === "similar" ? $("similar") : $("choices").querySelector(`[data-place=${place}]`);
   button.classList.add("chosen");
+  let next;
   try {
-    const next = await ask("votes", { token: localStorage.getItem(remembered), trial: state.trial, choice: place, seconds });
-    button.classList.remove("chosen");
-    await present(next);
+    next = await ask("votes", { token: localStorage.getItem(remembered), trial: state.trial, choice: place, seconds });
   } catch (error) {
+    if (error.status !== 409) {
+      setEnabled(true);
+      ready = true;
+      throw error;
+    }
+    next = await ask("state", { token: localStorage.getItem(remembered) });
+  } finally {
     button.classList.remove("chosen");
-    if (error.status === 409) { await present(await ask("state", { token: localStorage.getItem(remembered) })); return; }
-    setEnabled(true);
-    ready = true;
-    throw error;
   }
+  await present(next);
 }
 
 document.addEventListener("keydown", (event) => {
