@@ -131,8 +131,3 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_index("votes_trial", "votes", ["trial_id"], unique=True)
-
-
-def downgrade() -> None:
-    """Nothing is lost on purpose."""
-    raise NotImplementedError("votes are never removed")
