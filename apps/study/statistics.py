@@ -53,7 +53,7 @@ def results(votes: pd.DataFrame, choices: Sequence[str] = (), seed: int = 0) -> 
             found[f"by_{column}"] = {
                 str(value): {
                     "votes": len(rows),
-                    "shares": shares(rows, names, seed, clustered=False),
+                    "shares": shares(rows, names, seed, group=True),
                 }
                 for value, rows in plain.groupby(column)
             }
@@ -83,17 +83,20 @@ def order(votes: pd.DataFrame, choices: Sequence[str]) -> list[str]:
 
 
 def shares(
-    votes: pd.DataFrame, names: Sequence[str], seed: int, *, clustered: bool = True
+    votes: pd.DataFrame, names: Sequence[str], seed: int, *, group: bool = False
 ) -> dict[str, dict[str, Any]]:
-    """Of each choice: count, share, `ci95` (normal), `wilson95`, `clustered95` by participant."""
+    """Of each choice: count, share, `ci95` (normal), `wilson95`, `clustered95` by participant.
+
+    A group of the votes (a category, a prompt) has no `clustered95`, and no interval when small.
+    """
     total = len(votes)
     counts = votes["choice"].value_counts()
-    boot = by_participant(votes, names, seed) if clustered else {}
+    boot = by_participant(votes, names, seed) if not group else {}
     found: dict[str, dict[str, Any]] = {}
     for name in names:
         count = int(counts.get(name, 0))
         found[name] = {"count": count, "share": count / total}
-        if total < MANY:
+        if group and total < MANY:
             continue
         for key, method in (("ci95", "normal"), ("wilson95", "wilson")):
             low, high = proportion_confint(count, total, alpha=1 - LEVEL, method=method)

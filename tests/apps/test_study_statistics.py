@@ -119,6 +119,16 @@ def test_catch_trials_alone_are_no_votes() -> None:
     assert text_of(found) == "no votes"
 
 
+def test_only_small_groups_go_without_an_interval() -> None:
+    votes = table({"after": 4, "before": 2})
+    votes["category"] = ["brick"] * 6
+    found = results(votes)
+    assert len(found["shares"]["after"]["wilson95"]) == 2
+    assert set(found["by_category"]["brick"]["shares"]["after"]) == {"count", "share"}
+    many = results(pd.concat([votes, votes.assign(participant="q", trial=votes["trial"] + "x")]))
+    assert len(many["by_category"]["brick"]["shares"]["after"]["wilson95"]) == 2
+
+
 def test_the_sign_test_leaves_ties_out() -> None:
     few = results(table({"after": 8, "before": 1, "similar": 91}))["sign_test"]
     assert few["votes"] == [8, 1]
