@@ -29,7 +29,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from labeling.annotations import Annotation, Label, Task
+from labeling.annotations import Annotation, Judgements, Label, Task
 
 NAME = "simulated annotator"
 BORDER = 0.5
@@ -60,6 +60,8 @@ class Statistics:
 class SimulatedAnnotator:
     """An annotation source that answers at once, the same for the same image and seed."""
 
+    waits = False
+
     def __init__(self, seed: int, label_noise: float, recognition: float = 0.0) -> None:
         self.seed = seed
         self.label_noise = label_noise
@@ -69,10 +71,15 @@ class SimulatedAnnotator:
         """Nothing has to be stored: every task can be judged whenever it is asked for."""
         return len(tasks)
 
-    def pull(self, tasks: Sequence[Task]) -> list[Annotation]:
+    def order(self, tasks: Sequence[Task], scores: Sequence[float], version: str) -> None:
+        """The order makes no difference: everything is judged."""
+
+    def pull(self, tasks: Sequence[Task]) -> Judgements:
         """One judgement for each task."""
         # A date would make two runs of the same recipe differ.
-        return [Annotation(t.set, t.item, self.judge(t), NAME, created_at="") for t in tasks]
+        return Judgements(
+            [Annotation(t.set, t.item, self.judge(t), NAME, "", t.random) for t in tasks]
+        )
 
     def judge(self, task: Task) -> Label:
         """The verdict on one image, with slips that depend on the seed and the pixels only."""

@@ -11,15 +11,26 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from components.annotation_sync.config import Config
-from components.core.errors import UserError
+from components.annotation_sync.doubt import Doubt
+from components.annotation_sync.figures import annotators, judgements_by_category
+from components.annotation_sync.waiting import Clock, wait_for_judgements
 from components.core.platform.artifacts import new_artifact, open_artifact
+from components.core.platform.device import choose_device
 from components.core.platform.seeds import derive_seed
 from components.core.platform.tracking import Tracker
-from labeling.annotations import SETS, Annotation, AnnotationSource, SetName, Task
+from components.core.realism.clip import ClipFeatures
+from labeling.agreement import Said, agreement
+from labeling.annotations import SETS, Annotation, AnnotationSource, Judgements, SetName, Task
+from labeling.order import random_share
 
 KIND = "annotations"
+FOLDERS = {
+    SETS[0]: ("photographs", "images.npy"),
+    SETS[1]: ("generated-materials", "renderings.npy"),
+}
 
 
 def run(
@@ -27,43 +38,78 @@ def run(
     *,
     photographs: Path,
     generated: Path,
+    labels: str,
     output: Path,
     work: Path,
     tracker: Tracker,
 ) -> None:
-    """Write the artifact "annotations"; see the module."""
-    folders = {
-        SETS[0]: (open_artifact(photographs, "photographs"), "images.npy"),
-        SETS[1]: (open_artifact(generated, "generated-materials"), "renderings.npy"),
-    }
-    tasks = [
-        task
-        for name, (folder, images) in folders.items()
-        for task in choose_tasks(name, folder, images, config)
-    ]
-    write(config, tasks, make_source(config), output=output, tracker=tracker)
+    """Write the artifact "annotations"; see the module.
+
+    labels: address of a labelling project (labeling/address.py); "" is what the settings say.
+    """
+    tasks = all_tasks(config, photographs, generated)
+
+    def encode(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        clip = ClipFeatures.load(config.clip, device=choose_device(config.device))
+        return clip.images(images)
+
+    source = make_source(config, labels)
+    doubt = Doubt(config, tasks, encode)
+    write(config, tasks, source, doubt, Clock(), output=output, tracker=tracker)
 
 
 def write(
     config: Config,
     tasks: Sequence[Task],
     source: AnnotationSource,
+    doubt: Doubt,
+    clock: Clock,
     *,
     output: Path,
     tracker: Tracker,
 ) -> None:
-    """Push the tasks, pull what has been judged, and write it if it is enough."""
+    """Push the tasks, wait until enough of them are judged, and write the judgements."""
     new = source.push(tasks)
-    annotations = source.pull(tasks)
-    for name in SETS:
-        _check_enough(config, name, tasks, annotations)
+
+    def reorder(judged: Sequence[Annotation]) -> None:
+        source.order(tasks, doubt.scores(judged).tolist(), f"after {len(judged)} judgements")
+
+    found = wait_for_judgements(config, tasks, source, reorder, tracker, clock)
     with new_artifact(output, KIND, "annotation_sync", config) as folder:
-        lines = "".join(json.dumps(annotation.row()) + "\n" for annotation in annotations)
-        (folder / "annotations.jsonl").write_text(lines, encoding="utf-8")
-    tracker.log_metrics({"tasks": len(tasks), "new_tasks": new, "annotations": len(annotations)})
-    counts = Counter((a.set, a.label, a.annotator) for a in annotations)
-    summary = {" / ".join(key): number for key, number in sorted(counts.items())}
-    tracker.log_dict(summary, "annotations.json")
+        for name, rows in (("annotations", found.annotations), ("skipped", found.skipped)):
+            lines = "".join(json.dumps(row.row()) + "\n" for row in rows)
+            (folder / f"{name}.jsonl").write_text(lines, encoding="utf-8")
+        agreed = agreement(
+            (Said((a.set, a.item), a.annotator, a.label) for a in found.annotations),
+            config.agreement_threshold,
+        )
+        (folder / "agreement.json").write_text(json.dumps(agreed.row(), indent=2) + "\n")
+    tracker.log_metrics({"tasks": len(tasks), "new_tasks": new, **_counts(found)})
+    if agreed.alpha is not None:
+        tracker.log_metrics({"alpha": agreed.alpha, "shared": agreed.shared})
+    tracker.log_dict(agreed.row(), "agreement.json")
+    tracker.log_figure(judgements_by_category(tasks, found.annotations), "judgements.png")
+    if any(person.shared for person in agreed.annotators):
+        tracker.log_figure(annotators(agreed, config.agreement_threshold), "annotators.png")
+    for person in agreed.annotators:
+        if person.flagged:
+            print(
+                f"annotation_sync: {person.annotator} agrees with others on only "
+                f"{person.agreement:.0%} of {person.shared} shared images; look at the judgements, "
+                "and leave them out with annotation_sync.excluded_annotators if they are careless",
+                flush=True,
+            )
+
+
+def all_tasks(config: Config, photographs: Path, generated: Path) -> list[Task]:
+    """The tasks of both sets; the folders are the artifacts of the stages before."""
+    return [
+        task
+        for name, given in zip(SETS, (photographs, generated), strict=True)
+        for task in choose_tasks(
+            name, open_artifact(given, FOLDERS[name][0]), FOLDERS[name][1], config
+        )
+    ]
 
 
 def choose_tasks(name: SetName, folder: Path, images: str, config: Config) -> list[Task]:
@@ -73,31 +119,37 @@ def choose_tasks(name: SetName, folder: Path, images: str, config: Config) -> li
     rng = np.random.default_rng(derive_seed(config.seed, "annotation_sync", name))
     count = min(config.items_per_set, len(pixels))
     items = sorted(rng.choice(len(pixels), size=count, replace=False).tolist())
-    return [Task(name, i, np.array(pixels[i]), json.loads(lines[i])["category"]) for i in items]
+    categories = [str(json.loads(lines[i])["category"]) for i in items]
+    random = random_share(categories, config.random_share, rng)
+    return [
+        Task(name, item, np.array(pixels[item]), category, bool(drawn))
+        for item, category, drawn in zip(items, categories, random, strict=True)
+    ]
 
 
-def make_source(config: Config) -> AnnotationSource:
-    """The source of judgements that the configuration names."""
-    if config.source == "simulated":
+def make_source(config: Config, labels: str = "") -> AnnotationSource:
+    """The source of judgements that the address names, or else the configuration."""
+    if not labels and config.source == "simulated":
         from labeling.simulated import SimulatedAnnotator
 
         seed = derive_seed(config.seed, "simulated annotator")
         return SimulatedAnnotator(seed, config.label_noise, config.recognition)
-    from labeling.label_studio import connect
+    from labeling.address import parse
+    from labeling.label_studio import connect, default_address
 
-    return connect(config.project)
+    address = parse(labels) if labels else default_address(config.project)
+    print(f"annotation_sync: people judge at {address.server}, project '{address.project}'")
+    return connect(address, overlap=config.overlap)
 
 
-def _check_enough(
-    config: Config, name: str, tasks: Sequence[Task], annotations: Sequence[Annotation]
-) -> None:
-    """Refuses to go on with too few judgements of a set."""
-    offered = sum(task.set == name for task in tasks)
-    judged = len({a.item for a in annotations if a.set == name})
-    needed = min(config.minimum_annotations, offered)
-    if judged < needed:
-        raise UserError(
-            f"Only {judged} of {offered} images of the set '{name}' have been judged, {needed} are "
-            f"needed: judge more in Label Studio project '{config.project}' and start again, or "
-            "lower annotation_sync.minimum_annotations."
-        )
+def _counts(found: Judgements) -> dict[str, float]:
+    """How many judgements there are, of which labels."""
+    labels = Counter(f"{a.set}_{a.label.replace(' ', '_')}" for a in found.annotations)
+    labels = Counter({name.replace("'", ""): number for name, number in labels.items()})
+    people = {a.annotator for a in found.annotations}
+    return {
+        "annotations": len(found.annotations),
+        "skipped": len(found.skipped),
+        "annotators": len(people),
+        **labels,
+    }

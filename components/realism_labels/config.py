@@ -13,6 +13,7 @@ class Config(BaseModel, frozen=True, extra="forbid"):
     batch_size: int = Field(64, ge=1, description="Images in one step.")
     steps: int = Field(2000, ge=1, description="Steps of training of each classifier.")
     weight_decay: float = Field(1e-2, ge=0, description="AdamW's weight decay.")
+    folds: int = Field(5, ge=2, description="Folds of the cross-validation of each classifier.")
     photograph_threshold: float = Field(
         0.2, gt=0, lt=1, description="Probability above which a photograph counts as realistic."
     )

@@ -2,16 +2,20 @@
 
 Section 4.1 of the paper: a linear classifier for the photographs and one for the generated
 materials estimate the probability of realism of the images nobody judged; thresholds of 0.2 and
-0.4 make binary labels of it. Hand labels are kept as they are.
+0.4 make binary labels of it. Hand labels are kept as they are. labels.parquet is labels.jsonl as a
+table, for those who analyse it.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
@@ -24,6 +28,7 @@ from components.core.platform.tracking import Tracker
 from components.core.realism.clip import ClipFeatures
 from components.core.realism.linear import Score, fit_linear
 from components.core.realism.scorer import LinearScorer
+from components.realism_labels import validation
 from components.realism_labels.config import Config
 from components.realism_labels.splits import Split, group_of, split_of
 from components.realism_labels.votes import hand_labels
@@ -40,6 +45,7 @@ class ImageSet:
     features: NDArray[np.float32]
     rows: Rows
     hand: NDArray[np.int64]
+    groups: list[str]
     splits: list[Split]
     threshold: float
 
@@ -55,7 +61,9 @@ def run(
     tracker: Tracker,
 ) -> None:
     """Write the artifact "realism-labels"; see the module."""
-    votes = hand_labels(read_lines(open_artifact(annotations, "annotations") / "annotations.jsonl"))
+    judged = open_artifact(annotations, "annotations")
+    rows_judged = read_lines(judged / "annotations.jsonl")
+    votes = hand_labels(rows_judged)
     photographs = open_artifact(photographs, "photographs")
     generated = open_artifact(generated, "generated-materials")
     clip = ClipFeatures.load(config.clip, device=choose_device(config.device))
@@ -70,7 +78,13 @@ def run(
     sets = [
         image_set(config, name, clip.images(images[name]), rows[name], votes) for name in images
     ]
-    write(config, sets, output=output, tracker=tracker)
+    agreed = json.loads((judged / "agreement.json").read_text(encoding="utf-8"))
+    origin = {
+        "annotators": dict(Counter(str(row["annotator"]) for row in rows_judged)),
+        "alpha": agreed["alpha"],
+        "shared": agreed["shared"],
+    }
+    write(config, sets, origin, output=output, tracker=tracker)
 
 
 def image_set(
@@ -82,36 +96,98 @@ def image_set(
 ) -> ImageSet:
     """Everything known about one set, before its classifier is trained."""
     threshold = config.photograph_threshold if name == "photographs" else config.generated_threshold
+    groups = [group_of(name, row) for row in rows]
     splits = [
-        split_of(group_of(name, row), config.seed, config.gold_share, config.test_share)
-        for row in rows
+        split_of(group, config.seed, config.gold_share, config.test_share) for group in groups
     ]
     hand = np.array([votes.get((name, i), -1) for i in range(len(rows))], dtype=np.int64)
-    return ImageSet(name, features, rows, hand, splits, threshold)
+    return ImageSet(name, features, rows, hand, groups, splits, threshold)
 
 
-def write(config: Config, sets: Sequence[ImageSet], *, output: Path, tracker: Tracker) -> None:
-    """Train a classifier for each set and write features, classifiers and labels."""
+def write(
+    config: Config,
+    sets: Sequence[ImageSet],
+    origin: Mapping[str, Any],
+    *,
+    output: Path,
+    tracker: Tracker,
+) -> None:
+    """Train a classifier for each set and write features, classifiers, labels and their origin."""
     with new_artifact(output, KIND, "realism_labels", config) as folder:
-        lines: list[str] = []
+        table: Rows = []
         for part in sets:
+            validate(config, part, tracker)
             classifier = train_classifier(config, part, tracker)
             classifier.save(folder / f"classifier-{part.name}")
             np.save(folder / f"features-{part.name}.npy", part.features)
             rows = label_rows(part, classifier.probability(part.features))
-            lines += [json.dumps(row) + "\n" for row in rows]
+            table += rows
             tracker.log_metrics(summary(part, rows, classifier))
-        (folder / "labels.jsonl").write_text("".join(lines), encoding="utf-8")
+        lines = "".join(json.dumps(row) + "\n" for row in table)
+        (folder / "labels.jsonl").write_text(lines, encoding="utf-8")
+        thresholds = {part.name: part.threshold for part in sets}
+        (folder / "origin.json").write_text(json.dumps({**origin, "thresholds": thresholds}))
+        pq.write_table(pa.Table.from_pylist(table), folder / "labels.parquet")
+
+
+def trainable(part: ImageSet) -> NDArray[np.int64]:
+    """Rows of the hand-labelled items outside the test split."""
+    return np.flatnonzero((part.hand >= 0) & (np.array(part.splits) != "test"))
+
+
+def validate(config: Config, part: ImageSet, tracker: Tracker) -> None:
+    """Log what cross-validation says of the set's classifier."""
+    judged = trainable(part)
+    labels = part.hand[judged]
+
+    def fit(train: NDArray[np.int64]) -> Callable[[NDArray[np.int64]], NDArray[np.float32]]:
+        classifier = fit_classifier(config, part, judged[train], f"{part.name} fold {train[0]}")
+        return lambda test: classifier.probability(part.features[judged[test]])
+
+    probability = validation.out_of_fold(
+        [part.groups[i] for i in judged], labels, fit, config.folds
+    )
+    numbers = validation.summary(labels, probability)
+    if not numbers:
+        return
+    found = validation.suspects(labels, probability)
+    numbers["suspects"] = float(len(found))
+    tracker.log_metrics({f"{part.name}_{name}": value for name, value in numbers.items()})
+    tracker.log_dict(
+        {
+            "items": [int(judged[i]) for i in found],
+            "labels": [int(labels[i]) for i in found],
+            "probabilities": [round(float(probability[i]), 4) for i in found],
+        },
+        f"suspects-{part.name}.json",
+    )
+    drawn = validation.figure(part.name, labels, probability, part.threshold)
+    tracker.log_figure(drawn, f"classifier-{part.name}.png")
 
 
 def train_classifier(config: Config, part: ImageSet, tracker: Tracker) -> LinearScorer:
-    """Binary cross entropy on the hand-labelled items outside the test split."""
-    judged = (part.hand >= 0) & (np.array(part.splits) != "test")
-    if not judged.any():
+    """The classifier of a set, of all hand-labelled items outside the test split."""
+    judged = trainable(part)
+    if not len(judged):
         raise UserError(
             f"No image of the set '{part.name}' has a label that can be trained on: judge more "
             "images, then start again."
         )
+
+    def progress(step: int, value: float) -> None:
+        tracker.log_metrics({f"{part.name}_loss": value}, step)
+
+    return fit_classifier(config, part, judged, part.name, progress)
+
+
+def fit_classifier(
+    config: Config,
+    part: ImageSet,
+    judged: NDArray[np.int64],
+    name: str,
+    on_progress: Callable[[int, float], None] = lambda step, value: None,
+) -> LinearScorer:
+    """Binary cross entropy on the given rows; the seed follows from `name`."""
     features = part.features[judged]
     inputs = torch.from_numpy(features)
     targets = torch.from_numpy(part.hand[judged]).float()
@@ -126,8 +202,8 @@ def train_classifier(config: Config, part: ImageSet, tracker: Tracker) -> Linear
         batch=config.batch_size,
         learning_rate=config.learning_rate,
         weight_decay=config.weight_decay,
-        seed=derive_seed(config.seed, "realism_labels", part.name),
-        on_progress=lambda step, value: tracker.log_metrics({f"{part.name}_loss": value}, step),
+        seed=derive_seed(config.seed, "realism_labels", name),
+        on_progress=on_progress,
     )
 
 

@@ -69,7 +69,7 @@ def test_without_recognition_the_set_name_does_not_matter_and_the_annotator_is_n
     annotator = SimulatedAnnotator(0, 0.06)
     for seed in range(10):
         tasks = [Task(name, 1, natural(seed), "rock") for name in ("photographs", "generated")]
-        first, second = annotator.pull(tasks)
+        first, second = annotator.pull(tasks).annotations
         assert first.label == second.label
         assert first.annotator == NAME == "simulated annotator"
 

@@ -2,16 +2,20 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
+import pytest
 
 from components.core.platform.tracking import NullTracker
 from components.realism_labels.config import Config
 from components.realism_labels.splits import split_of
-from components.realism_labels.stage import image_set, label_rows, write
+from components.realism_labels.stage import image_set, label_rows, trainable, validate, write
+from components.realism_labels.validation import out_of_fold, summary
 from components.realism_labels.votes import hand_labels
 
-CONFIG = Config(steps=800, learning_rate=1e-2)
+CONFIG = Config(steps=400, learning_rate=1e-2, folds=2)
 
 
 def features(count: int, seed: int) -> np.ndarray:
@@ -39,10 +43,11 @@ def test_labels_spread_from_a_few_judgements_to_the_rest(tmp_path: Path) -> None
         votes = {(name, i): int(truth[name][i]) for i in range(0, 400, 2)}
         votes[(name, 0)] = 1 - votes[(name, 0)]  # a slip, which must be kept as judged
         sets.append(image_set(CONFIG, name, x, rows_of(name, 400), votes))
-    write(CONFIG, sets, output=tmp_path / "out", tracker=NullTracker())
+    write(CONFIG, sets, {}, output=tmp_path / "out", tracker=NullTracker())
     lines = (tmp_path / "out" / "labels.jsonl").read_text().splitlines()
     rows = [json.loads(line) for line in lines]
     assert len(rows) == 800
+    assert pq.read_table(tmp_path / "out" / "labels.parquet").to_pylist() == rows
     for name, known in truth.items():
         mine = {row["item"]: row for row in rows if row["set"] == name}
         unseen = [i for i in mine if not mine[i]["annotated"]]
@@ -75,3 +80,57 @@ def test_a_split_does_not_change_when_the_set_grows() -> None:
     assert split_of("photographs/a.jpg", 1, 0.3, 0.2) == split_of("photographs/a.jpg", 1, 0.3, 0.2)
     parts = {split_of(f"photographs/{i}", 1, 0.3, 0.2) for i in range(50)}
     assert parts == {"reward", "gold", "test"}
+
+
+def test_planted_mislabels_are_found_and_probabilities_are_of_unseen_images(
+    tmp_path: Path,
+) -> None:
+    x = features(400, 0)
+    truth = (x[:, 0] > 0).astype(int)
+    sure = np.flatnonzero(np.abs(x[:, 0]) > 0.5)
+    groups = [row["material"] for row in rows_of("generated", 400)]
+    planted = {
+        int(i) for n, i in enumerate(sure) if groups[i] not in groups[: i - 2] and n % 9 == 0
+    }
+    votes = {("generated", i): int(truth[i] ^ (i in planted)) for i in range(400)}
+    part = image_set(CONFIG, "generated", x, rows_of("generated", 400), votes)
+    seen: dict[str, Any] = {}
+
+    class Notes(NullTracker):
+        def log_dict(self, values: Any, name: str) -> None:
+            seen[name] = values
+
+        def log_metrics(self, metrics: Any, step: int | None = None) -> None:
+            seen.update(metrics)
+
+    validate(CONFIG, part, Notes())
+    known = planted & set(trainable(part).tolist())
+    assert len(known) >= 5
+    assert known <= set(seen["suspects-generated.json"]["items"])
+    assert len(seen["suspects-generated.json"]["items"]) <= len(known) + 5
+    assert seen["generated_cv_auc"] > 0.8
+
+
+def test_cross_validation_never_sees_a_material_twice() -> None:
+    groups = [f"m{i // 4}" for i in range(40)]
+    labels = np.array([i % 2 for i in range(40)])
+
+    def fit(train: np.ndarray) -> Any:
+        trained = {groups[i] for i in train}
+
+        def probability(test: np.ndarray) -> np.ndarray:
+            assert not trained & {groups[i] for i in test}
+            return np.full(len(test), 0.5, np.float32)
+
+        return probability
+
+    assert (out_of_fold(groups, labels, fit) == 0.5).all()
+    assert np.isnan(out_of_fold(["one"] * 40, labels, fit)).all()
+
+
+def test_the_summary_is_right_where_it_is_known() -> None:
+    labels = np.array([0, 0, 1, 1])
+    numbers = summary(labels, np.array([0.0, 0.4, 0.3, 1.0]))
+    assert numbers["cv_auc"] == pytest.approx(3 / 4)
+    assert numbers["cv_brier"] == pytest.approx((0.16 + 0.49) / 4)
+    assert summary(np.ones(3, int), np.ones(3)) == {}
