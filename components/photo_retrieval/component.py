@@ -1,6 +1,8 @@
 """The pipeline task of the stage `photo_retrieval`."""
 
-from kfp.dsl import Dataset, Output
+from typing import List  # noqa: UP035 (kfp knows no other list of artifacts)
+
+from kfp.dsl import Dataset, Input, Output
 
 from components.core.platform.component import stage_component
 
@@ -9,8 +11,8 @@ from components.core.platform.component import stage_component
 def photo_retrieval(
     config: str,
     parent_run: str,
-    photos: str,
-    environments: str,
+    examples: str,
+    features: Input[List[Dataset]],  # noqa: UP006
     photographs: Output[Dataset],
 ) -> None:
     """Searches a photo database for material photographs."""
@@ -19,8 +21,8 @@ def photo_retrieval(
     run_task(
         "photo_retrieval",
         config=config,
-        inputs={},
+        inputs={"features": [part.path for part in features]},
         output=photographs.path,
-        parameters={"photos": photos, "environments": environments},
+        parameters={"examples": examples},
         parent_run=parent_run,
     )

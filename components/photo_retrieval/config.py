@@ -1,8 +1,8 @@
 """What can be set about the photo search. Defaults are the paper's scale (section 4.1)."""
 
-from pydantic import BaseModel, Field
+from typing import Literal
 
-from components.core.platform.config_types import Rendering
+from pydantic import BaseModel, Field
 
 
 class Config(BaseModel, frozen=True, extra="forbid"):
@@ -11,16 +11,18 @@ class Config(BaseModel, frozen=True, extra="forbid"):
     seed: int = Field(0, ge=0, description="Everything random in this stage follows from it.")
     clip: str = Field("small", description="CLIP model: small, a folder, hf-hub:... or NAME|TAG.")
     device: str = Field("auto", pattern="^(auto|cpu|cuda)$", description="Where to compute.")
-    rendering: Rendering = Field(
-        default_factory=Rendering,
-        description="Photographs are kept at its size; embedded ones are rendered with it.",
-    )
     per_category: int = Field(
         50_000, ge=1, description="Photographs kept for each of the 16 categories (paper: 800,000)."
     )
     depth: int = Field(
-        200_000, ge=1, description="Nearest neighbours that the search returns for one category."
+        200_000,
+        ge=1,
+        description="Nearest neighbours that the search returns for one text or example.",
     )
+    index: Literal["auto", "exact", "hnsw", "ivf_pq"] = Field(
+        "auto", description="Kind of FAISS index; auto: the most exact one within memory_gb."
+    )
+    memory_gb: float = Field(64.0, gt=0, description="Memory that the index may take.")
     other_prompts: tuple[str, ...] = Field(
         ("a flat colour", "a colour gradient", "random noise", "a line drawing", "printed text",
          "blurred spots", "a checkerboard"),
@@ -31,11 +33,4 @@ class Config(BaseModel, frozen=True, extra="forbid"):
     )
     rejected_share: float = Field(
         0.2, ge=0, le=1, description="The stage fails when more of the files are unusable."
-    )
-    batch_size: int = Field(256, ge=1, description="Images read and embedded at a time.")
-    embedded_photographs: int = Field(
-        480, ge=16, description="Rendered stand-ins for photographs when no photos are given."
-    )
-    embedded_distractors: int = Field(
-        96, ge=0, description="Images of no material among the embedded stand-ins."
     )

@@ -1,75 +1,88 @@
 """Nearest-neighbour search of images by category prompts (paper, section 4.1: CLIP and FAISS).
 
-Every category asks for its nearest images; an image that several categories found goes to the
-nearest one. Images nearer to a text about something else are left out, near-duplicates are
-removed, and the best of each category are kept.
+Every category asks for its nearest images, by its text and by its examples, if there are any; an
+image that several categories found goes to the nearest one. Images nearer to a text about
+something else are left out, near-duplicates are removed, and the best of each category are kept.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from typing import Literal
 
 import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-Features = NDArray[np.float32]
+from components.photo_retrieval.index import Features, Index, Kind
+from components.photo_retrieval.queries import Queries
+
+Texts = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class Hit:
-    """Image `item` of the database found for category number `category`."""
+    """Image `item` of the database found for category number `category`.
+
+    score: similarity to the category's text, or what corresponds to it; example: the name of the
+    example that found it, "" for the text.
+    """
 
     item: int
     category: int
     score: float
+    example: str = ""
 
 
 def search(
     features: Features,
-    categories: Features,
-    others: Features,
+    queries: Queries,
+    others: Texts,
     *,
     depth: int,
     per_category: int,
     duplicate_similarity: float,
+    memory_gb: float = 64.0,
+    kind: Kind | Literal["auto"] = "auto",
 ) -> list[Hit]:
     """The kept hits, best first within each category.
 
-    features (N, D), categories (C, D), others (O, D) are unit vectors; others describe what is
-    not wanted (O may be 0). depth: neighbours asked for by each category.
+    features (N, D) and others (O, D) are unit vectors; others describe what is not wanted (O may
+    be 0). depth: neighbours asked for by each query. memory_gb and kind:
+    see `components.photo_retrieval.index.plan`.
     """
-    index = faiss.IndexFlatIP(features.shape[1])
-    index.add(np.ascontiguousarray(features))
-    hits = without_others(merged(index, categories, min(depth, len(features))), features, others)
+    index = Index.build(features, memory_gb=memory_gb, kind=kind)
+    hits = without_others(merged(index, queries, min(depth, len(features))), features, others)
     return best(without_duplicates(hits, features, duplicate_similarity), per_category)
 
 
-def merged(index: faiss.IndexFlatIP, categories: Features, depth: int) -> list[Hit]:
+def merged(index: Index, queries: Queries, depth: int) -> list[Hit]:
     """Each found image once, with its nearest category, best first."""
-    scores, items = index.search(np.ascontiguousarray(categories), depth)
+    similar, items = index.search(queries.vectors, depth)
+    scores = similar * queries.gain[:, None] + queries.offset[:, None]
     found: dict[int, Hit] = {}
-    for category in range(len(categories)):
-        for score, item in zip(scores[category], items[category], strict=True):
-            if int(item) not in found or score > found[int(item)].score:
-                found[int(item)] = Hit(int(item), category, float(score))
+    for query, category in enumerate(queries.category.tolist()):
+        for score, item in zip(scores[query].tolist(), items[query].tolist(), strict=True):
+            if item >= 0 and (item not in found or score > found[item].score):
+                found[item] = Hit(item, category, score, queries.names[query])
     return sorted(found.values(), key=lambda hit: (-hit.score, hit.item))
 
 
-def without_others(hits: list[Hit], features: Features, others: Features) -> list[Hit]:
+def without_others(hits: list[Hit], features: Features, others: Texts) -> list[Hit]:
     """Drops images that lie nearer to one of `others` than to their category."""
-    if not len(others):
+    if not len(others) or not hits:
         return hits
-    nearest_other = (features @ others.T).max(axis=1)
-    return [hit for hit in hits if hit.score >= nearest_other[hit.item]]
+    found = np.asarray(features[[hit.item for hit in hits]], np.float32)
+    nearest_other = (found @ others.T).max(axis=1)
+    return [hit for hit, other in zip(hits, nearest_other, strict=True) if hit.score >= other]
 
 
 def without_duplicates(hits: list[Hit], features: Features, similarity: float) -> list[Hit]:
     """Keeps the best of every cluster of images more alike than `similarity`."""
     if not hits:
         return hits
-    found = np.ascontiguousarray(features[[hit.item for hit in hits]])
+    found = np.ascontiguousarray(features[[hit.item for hit in hits]], np.float32)
     index = faiss.IndexFlatIP(found.shape[1])
     index.add(found)
     limits, _, neighbours = index.range_search(found, similarity)

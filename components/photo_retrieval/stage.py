@@ -1,7 +1,7 @@
-"""Searches a photo database for photographs of materials, by CLIP and category prompts.
+"""Searches a photo database for photographs of materials, by CLIP, category prompts and examples.
 
-Section 4.1 of the paper filters 800,000 material photographs from an image database. Without a
-database the stage searches the embedded stand-in, which is rendered (see `embedded`).
+Section 4.1 of the paper filters 800,000 material photographs from an image database, which
+`photo_embedding` has embedded.
 """
 
 import json
@@ -16,86 +16,110 @@ from components.core.errors import UserError
 from components.core.materials.material import CATEGORIES
 from components.core.platform.artifacts import new_artifact
 from components.core.platform.device import choose_device
-from components.core.platform.storage import local_path
+from components.core.platform.progress import track
 from components.core.platform.tracking import Tracker
 from components.core.realism.clip import ClipFeatures
-from components.core.rendering.environments import load_environments
 from components.photo_retrieval.config import Config
-from components.photo_retrieval.database import Database, read_database
-from components.photo_retrieval.embedded import embedded_database
-from components.photo_retrieval.search import Hit, search
+from components.photo_retrieval.database import Database
+from components.photo_retrieval.examples import Examples, read_examples
+from components.photo_retrieval.queries import Queries
+from components.photo_retrieval.search import search
 
 KIND = "photographs"
 
 
 def run(
-    config: Config, *, photos: str, environments: str, output: Path, work: Path, tracker: Tracker
+    config: Config,
+    *,
+    features: Sequence[Path],
+    examples: str,
+    output: Path,
+    work: Path,
+    tracker: Tracker,
 ) -> None:
-    """Write the artifact "photographs" from the folder `photos` ("": the embedded stand-in)."""
-    if photos:
-        database = read_database(
-            local_path(photos), config.rendering.size, config.rejected_share, config.batch_size
-        )
-    else:
-        light = load_environments(str(local_path(environments)) if environments else "")
-        database = embedded_database(config, light, work)
+    """Write the artifact "photographs" from the parts of the database.
+
+    examples: folder of example images, one sub-folder a category; "" is none.
+    """
+    searched = Database.open(features, config.clip)
+    searched.check(config.rejected_share)
     clip = ClipFeatures.load(config.clip, device=choose_device(config.device))
-    write(config, database, clip, output=output, tracker=tracker)
+    given = read_examples(examples, clip, int(searched.about["size"])) if examples else None
+    write(config, searched, clip, given, output, tracker)
 
 
 def write(
-    config: Config, database: Database, clip: ClipFeatures, *, output: Path, tracker: Tracker
+    config: Config,
+    searched: Database,
+    clip: ClipFeatures,
+    examples: Examples | None,
+    output: Path,
+    tracker: Tracker,
 ) -> None:
     """Search a database that is there, and write the artifact."""
-    features = clip.images(database.images)
-    others = clip.texts(config.other_prompts) if config.other_prompts else features[:0]
+    texts = clip.categories(CATEGORIES)
+    none = np.zeros((0, texts.shape[1]), np.float32)
+    given = examples or Examples.none(texts.shape[1])
     hits = search(
-        features,
-        clip.categories(CATEGORIES),
-        others,
+        searched.features,
+        Queries.of(searched.features, texts, given),
+        clip.texts(config.other_prompts) if config.other_prompts else none,
         depth=config.depth,
         per_category=config.per_category,
         duplicate_similarity=config.duplicate_similarity,
+        memory_gb=config.memory_gb,
+        kind=config.index,
     )
     if not hits:
         raise UserError(
-            f"None of {len(database)} images is nearer to a material category than to "
+            f"None of {len(searched)} images is nearer to a material category than to "
             "photo_retrieval.other_prompts: give photographs of materials, or empty other_prompts."
         )
-    items = np.array([hit.item for hit in hits])
-    counts = count(database, hits)
+    items = [hit.item for hit in hits]
+    sources = searched.sources(items)
+    counts = count(searched, sources)
+    if given.names:
+        by_example = sum(bool(hit.example) for hit in hits)
+        counts |= {"examples": len(given.names), "found_by_examples": by_example}
     by_category = np.bincount([hit.category for hit in hits], minlength=len(CATEGORIES)).tolist()
     details = {**counts, "categories": dict(zip(CATEGORIES, by_category, strict=True))}
     with new_artifact(output, KIND, "photo_retrieval", config) as folder:
-        np.save(folder / "images.npy", database.images[items])
-        np.save(folder / "features.npy", features[items])
+        images = write_images(searched, items, folder / "images.npy")
         rows = (
             {
-                "source": database.sources[hit.item],
+                "source": source,
                 "category": CATEGORIES[hit.category],
                 "score": round(hit.score, 6),
+                **({"example": hit.example} if hit.example else {}),
             }
-            for hit in hits
+            for source, hit in zip(sources, hits, strict=True)
         )
         _write_lines(folder / "index.jsonl", rows)
-        rejected = ({"source": source, "reason": why} for source, why in database.rejected)
-        _write_lines(folder / "rejected.jsonl", rejected)
+        _write_lines(folder / "rejected.jsonl", searched.rejected)
         (folder / "counts.json").write_text(json.dumps(details, indent=2) + "\n")
-        tracker.log_image(contact_sheet(database.images[items]), "photographs.png")
+        tracker.log_image(contact_sheet(images), "photographs.png")
     tracker.log_dict(details, "counts.json")
     tracker.log_metrics(counts)
 
 
-def count(database: Database, hits: Sequence[Hit]) -> dict[str, int]:
+def write_images(searched: Database, items: Sequence[int], file: Path) -> NDArray[np.uint8]:
+    """Write the kept images (N, size, size, 3), a few in memory at a time; returns the file's."""
+    size = int(searched.about["size"])
+    images = np.lib.format.open_memmap(file, "w+", np.uint8, (len(items), size, size, 3))
+    for row, image in track(searched.images(items), "keeping photographs", len(items)):
+        images[row] = image
+    images.flush()
+    return images
+
+
+def count(searched: Database, kept: Sequence[str]) -> dict[str, int]:
     """How many images were searched, set aside and kept."""
     return {
-        "searched": len(database),
-        "set_aside": len(database.rejected),
-        "kept": len(hits),
-        "embedded": sum(database.sources[hit.item].startswith("embedded:") for hit in hits),
-        "distractors_kept": sum(
-            database.sources[hit.item].startswith("embedded:distractor") for hit in hits
-        ),
+        "searched": len(searched),
+        "set_aside": len(searched.rejected),
+        "kept": len(kept),
+        "embedded": sum(source.startswith("embedded:") for source in kept),
+        "distractors_kept": sum(source.startswith("embedded:distractor") for source in kept),
     }
 
 

@@ -2,7 +2,9 @@
 
 import numpy as np
 
-from components.photo_retrieval.search import search
+from components.photo_retrieval.examples import Examples
+from components.photo_retrieval.queries import Queries
+from components.photo_retrieval.search import Hit, search
 
 NOTHING = np.zeros((0, 3), np.float32)
 CATEGORIES = np.eye(3, dtype=np.float32)[:2]
@@ -13,9 +15,17 @@ def unit(*rows: tuple[float, float, float]) -> np.ndarray:
     return features / np.linalg.norm(features, axis=1, keepdims=True)
 
 
-def find(features: np.ndarray, others: np.ndarray = NOTHING, **options: float) -> list:
+def find(
+    features: np.ndarray,
+    others: np.ndarray = NOTHING,
+    examples: Examples | None = None,
+    texts: np.ndarray = CATEGORIES,
+    **options: float,
+) -> list[Hit]:
     settings = {"depth": 10, "per_category": 10, "duplicate_similarity": 0.9999, **options}
-    return search(features, CATEGORIES, others, **settings)
+    given = examples or Examples.none(texts.shape[1])
+    queries = Queries.of(features, texts, given)
+    return search(features, queries, others, **settings)  # type: ignore[arg-type]
 
 
 def test_an_image_found_twice_goes_to_its_nearest_category_once() -> None:
@@ -45,3 +55,65 @@ def test_images_nearer_to_something_else_are_left_out() -> None:
     features = unit((1, 0, 0.2), (0.5, 0, 1), (0, 1, 0))
     other = np.array([[0, 0, 1]], np.float32)
     assert {hit.item for hit in find(features, other)} == {0, 2}
+
+
+def world(seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(features, texts, what the images of each of four groups have in common).
+
+    As in CLIP's space, all images share one direction, texts another, so that every two images are
+    nearer to each other than any image to a text. Groups 0 and 1 lie near the texts of their
+    categories; group 2 belongs to category 1 too, whose text does not know it; group 3 is other
+    things. 50 images each.
+    """
+    rng = np.random.default_rng(seed)
+    own = np.eye(16)[4:8]
+    cone, text_cone = np.eye(16)[0], np.eye(16)[1]
+    images = np.concatenate(
+        [2 * cone + own[group] + rng.normal(0, 0.1, (50, 16)) for group in range(4)]
+    )
+    texts = np.stack([2 * text_cone + 0.8 * own[category] for category in range(2)])
+    unit_of = lambda x: (x / np.linalg.norm(x, axis=-1, keepdims=True)).astype(np.float32)  # noqa: E731
+    return unit_of(images), unit_of(texts), unit_of(2 * cone + own)
+
+
+def groups(hits: list[Hit], category: int) -> list[int]:
+    return [hit.item // 50 for hit in hits if hit.category == category]
+
+
+def test_an_example_finds_what_no_text_finds() -> None:
+    features, texts, means = world()
+    options = {"texts": texts, "depth": 50, "per_category": 100}
+    by_text = find(features, np.zeros((0, 16), np.float32), **options)  # type: ignore[arg-type]
+    assert groups(by_text, 1).count(2) < 5
+    example = Examples(means[2:3], np.array([1]), ("tile/a.png",))
+    both = find(features, np.zeros((0, 16), np.float32), example, **options)  # type: ignore[arg-type]
+    # What the text finds stays, though every image is nearer to the example than to any text.
+    assert groups(both, 0).count(0) == groups(by_text, 0).count(0) > 45
+    assert groups(both, 1).count(1) > 45
+    assert groups(both, 1).count(2) > 45
+    assert not {0, 3} & set(groups(both, 1))
+    assert {hit.example for hit in both if hit.item // 50 == 2} == {"tile/a.png"}
+    assert {hit.example for hit in both if hit.item // 50 == 1} == {""}
+    # Neither crowds the other out among the best.
+    first = groups(find(features, np.zeros((0, 16), np.float32), example,
+                        **{**options, "per_category": 40}), 1)  # type: ignore[arg-type]  # fmt: skip
+    assert min(first.count(1), first.count(2)) >= 10
+
+
+def test_without_examples_scores_are_the_similarities_to_the_texts() -> None:
+    features, texts, _ = world()
+    for hit in find(features, np.zeros((0, 16), np.float32), texts=texts):
+        assert hit.score == np.float32(features[hit.item] @ texts[hit.category])
+        assert hit.example == ""
+
+
+def test_unwanted_things_are_left_out_whoever_found_them() -> None:
+    features, texts, means = world()
+    other = texts[:1] * 0
+    other[0, 1], other[0, 7] = 2, 1.6  # a text about the things of group 3
+    other /= np.linalg.norm(other)
+    example = Examples(means[3:4], np.array([1]), ("tile/mistake.png",))
+    found = find(features, NOTHING, example, texts=texts, depth=50, per_category=100)
+    assert groups(found, 1).count(3) > 40
+    left = find(features, other, example, texts=texts, depth=50, per_category=100)
+    assert groups(left, 1).count(3) < groups(found, 1).count(3) / 2

@@ -7,49 +7,48 @@ that the search has to pass over. Their sources start with "embedded:".
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from components.core.materials.library.catalogue import sample
 from components.core.materials.material import CATEGORIES
-from components.core.platform.batches import Arrays, batches
+from components.core.materials.photo_chunks import Decoded
 from components.core.platform.seeds import derive_seed
 from components.core.realism.distractors import draw_distractor
 from components.core.realism.stand_in import MAP_SCALE, detailed_renderer, stand_in
-from components.core.rendering.environments import Environment
+from components.core.rendering.environments import Environment, load_environments
 from components.core.rendering.scene import Renderer
-from components.photo_retrieval.config import Config
-from components.photo_retrieval.database import Database
+from components.photo_embedding.config import Config
 
-BATCH = 64
+BATCH = 32
+"""Images a job: few enough for the processes to end together."""
 
 
-def embedded_database(config: Config, environments: Sequence[Environment], work: Path) -> Database:
-    """Renders the stand-in database; finished batches in `work` are not rendered again."""
+def batches_of(config: Config) -> list[range]:
+    """The numbers of the images of each batch."""
     total = config.embedded_photographs + config.embedded_distractors
+    return [range(start, min(total, start + BATCH)) for start in range(0, total, BATCH)]
+
+
+def drawer(config: Config, environments: str) -> Callable[[range], Decoded]:
+    """Returns what draws a batch; called in the process, since drawing keeps a core busy alone.
+
+    environments: folder of the light, "" for the embedded ones.
+    """
+    light = load_environments(environments)
     renderer = detailed_renderer(config.rendering)
 
-    def compute(index: int) -> Arrays:
-        numbers = range(index * BATCH, min(total, (index + 1) * BATCH))
-        drawn = [draw(config, renderer, environments, number) for number in numbers]
-        return {
-            "images": np.stack([image for image, _ in drawn]),
-            "sources": np.array([source for _, source in drawn]),
-        }
+    def make(numbers: range) -> Decoded:
+        drawn = [draw(config, renderer, light, number) for number in numbers]
+        return Decoded(np.stack([image for image, _ in drawn]), [name for _, name in drawn], [])
 
-    done = [arrays for _, arrays in batches(work, "embedded database", -(-total // BATCH), compute)]
-    return Database(
-        images=np.concatenate([arrays["images"] for arrays in done]),
-        sources=[str(source) for arrays in done for source in arrays["sources"]],
-        rejected=[],
-    )
+    return make
 
 
 def draw(
-    config: Config, renderer: Renderer, environments: Sequence[Environment], number: int
+    config: Config, renderer: Renderer, environments: list[Environment], number: int
 ) -> tuple[NDArray[np.uint8], str]:
     """Item `number` of the database, which depends on nothing but the seed: (image, source)."""
     rng = np.random.default_rng(derive_seed(config.seed, "embedded database", str(number)))
