@@ -1,27 +1,41 @@
-"""One web server: the demo at /, the study at /study, their health at /healthz and /readyz."""
+"""One web server: the demo at /, the study at /study, their API at /api, health and counters."""
 
 from __future__ import annotations
 
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import gradio as gr
 import uvicorn
 from fastapi import FastAPI
 from fastapi.responses import JSONResponse
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.responses import Response
+from starlette.staticfiles import StaticFiles
 
-from apps.demo import CSS, Demo, build
+from apps.graceful import GracefulServer, end_heartbeats
 from apps.limits import BURST, RATE, Limits
+from apps.logs import log_as_json
+from apps.materials.api import add_materials
+from apps.materials.champion import Champion
+from apps.materials.page import HEAD, PAGES, build
+from apps.materials.studio import Studio
 from apps.study.place import Place, owner_token
 from apps.study.service import Service
 from apps.study.web import add_study
+from apps.telemetry import Telemetry, Watched
+from components.core.errors import UserError
 
 if TYPE_CHECKING:
     from apps.study.database import Database
 
 SYSTEM_FONTS = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif")
+GRACE = 60
+"""Seconds that running requests have to end after SIGTERM."""
 
 
 @dataclass(frozen=True)
@@ -39,26 +53,64 @@ class Study:
         return cls(place.database(), place, place.key(), owner_token())
 
 
-def create_app(demo: Demo | None, study: Study | None = None, *, rate: float = RATE) -> FastAPI:
-    """The application around a demo, whose model is loaded already, and a study."""
-    app = FastAPI(title="RealMat", docs_url=None, redoc_url=None, openapi_url="/openapi.json")
-    registry = CollectorRegistry()
-    votes = Counter("realmat_votes", "Votes that were acknowledged.", registry=registry)
+def create_app(
+    studio: Studio | None,
+    study: Study | None = None,
+    *,
+    rate: float = RATE,
+) -> FastAPI:
+    """The application around a studio, whose model is loaded already, and a study."""
+    telemetry = Telemetry()
 
-    @app.get("/healthz")
+    @asynccontextmanager
+    async def life(_: FastAPI) -> AsyncIterator[None]:
+        if studio is not None:
+            studio.start()
+        yield
+        if studio is not None:
+            studio.stop()
+
+    app = FastAPI(
+        title="RealMat", docs_url=None, redoc_url=None, openapi_url="/openapi.json", lifespan=life
+    )
+    add_health(app, studio, study, telemetry)
+    if study is not None:
+        service = Service(study.database, study.key)
+        add_study(app, service, study.place.media, study.owner_token, telemetry.votes.inc)
+    if studio is not None:
+        scheduler = studio.scheduler
+        telemetry.watch_queue(lambda: scheduler.waiting, lambda: scheduler.running)
+        studio.scheduler.observe = telemetry.generation.observe
+        add_materials(app, studio)
+        app.mount("/assets/materials", StaticFiles(directory=PAGES), name="materials-assets")
+        # System fonts: the page loads nothing from other hosts.
+        theme = gr.themes.Soft(font=SYSTEM_FONTS, font_mono=("ui-monospace", "monospace"))
+        app = gr.mount_gradio_app(
+            app, build(studio), path="/", theme=theme, css_paths=[PAGES / "demo.css"],
+            head=HEAD, show_error=True, footer_links=[],
+        )  # fmt: skip
+    app.add_middleware(Limits, rate=rate, burst=rate * BURST / RATE)
+    app.add_middleware(Watched, telemetry=telemetry)
+    return app
+
+
+def add_health(
+    app: FastAPI, studio: Studio | None, study: Study | None, telemetry: Telemetry
+) -> None:
+    """/healthz, /readyz and /metrics."""
+
+    @app.get("/healthz", tags=["health"])
     def healthz() -> dict[str, str]:
         """Answers while the process lives: which model it has."""
-        if demo is None:
+        if studio is None:
             return {"status": "ok"}
-        version = demo.generator.version
+        version = studio.version
         return {
-            "status": "ok",
-            "model": version.name,
-            "version": version.version,
+            "status": "ok", "model": version.name, "version": version.version,
             "alias": version.alias,
-        }
+        }  # fmt: skip
 
-    @app.get("/readyz")
+    @app.get("/readyz", tags=["health"])
     def readyz() -> JSONResponse:
         """Whether requests can be served: the model is loaded and the database answers."""
         ready = study is None or study.database.answers()
@@ -68,45 +120,56 @@ def create_app(demo: Demo | None, study: Study | None = None, *, rate: float = R
     @app.get("/metrics", include_in_schema=False)
     def metrics() -> Response:
         """Counters for Prometheus."""
-        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
-
-    if study is not None:
-        service = Service(study.database, study.key)
-        add_study(app, service, study.place.media, study.owner_token, votes.inc)
-    if demo is not None:
-        # System fonts: the page loads nothing from other hosts.
-        theme = gr.themes.Soft(font=SYSTEM_FONTS, font_mono=("ui-monospace", "monospace"))
-        app = gr.mount_gradio_app(
-            app, build(demo), path="/", theme=theme, css=CSS, show_error=True, footer_links=[]
-        )
-    app.add_middleware(Limits, rate=rate, burst=rate * BURST / RATE)
-    return app
+        return Response(telemetry.page(), media_type=CONTENT_TYPE_LATEST)
 
 
 def serve(
-    host: str, port: int, model: str, place: Place, *, root_path: str = "", rate: float = RATE
-) -> None:
-    """Load the model and serve until interrupted (`realmat serve`); "" serves the study alone."""
+    host: str, port: int, model: str, place: Place, *, root_path: str = "", rate: float = RATE,
+    rendering_size: int = 384, meanwhile: str = "",
+) -> None:  # fmt: skip
+    """Load the model and serve until interrupted (`realmat serve`); "" serves the study alone.
+
+    `meanwhile` is served as long as the registry has no `model`.
+    """
     study = Study.open(place)
-    demo = _demo(model) if model else None
-    what = str(demo.generator.version) if demo else "the study alone"
-    print(f"RealMat: {what} at http://{host}:{port}", flush=True)
+    folder = place.folder / "materials"
+    studio = open_studio(model, folder, rendering_size, meanwhile) if model else None
+    what = str(studio.version) if studio else "the study alone"
+    print(f"RealMat: {what} at http://{host}:{port}{root_path}", flush=True)
     for one in Service(study.database, study.key).studies():
         print(f"  study: http://{host}:{port}{root_path}/study/{one['name']}", flush=True)
-    app = create_app(demo, study, rate=rate)
-    uvicorn.run(
-        app, host=host, port=port, root_path=root_path, log_level="warning", proxy_headers=True,
-        timeout_graceful_shutdown=30, server_header=False,
+    log_as_json(sys.stderr)
+    app = create_app(studio, study, rate=rate)
+    config = uvicorn.Config(
+        app, host=host, port=port, root_path=root_path, log_config=None, access_log=False,
+        proxy_headers=True, timeout_graceful_shutdown=GRACE, server_header=False,
     )  # fmt: skip
+    GracefulServer(config, lambda: end_heartbeats(app)).run()
 
 
-def _demo(model: str) -> Demo:
-    from components.core.generator import MaterialGenerator
+def open_studio(model: str, folder: Path, size: int, meanwhile: str = "") -> Studio:
+    """The studio of a model, which follows its alias if it has one."""
     from components.core.rendering.environments import load_environments
     from components.core.rendering.scene import Renderer
 
-    return Demo(
-        generator=MaterialGenerator.load(model),
-        renderer=Renderer(size=384, spp=48, mesh_resolution=192, displacement=0.06, wrap="mirror"),
-        environments=load_environments(""),
+    renderer = Renderer(
+        size=size, spp=48, mesh_resolution=size // 2, displacement=0.06, wrap="mirror"
     )
+    return Studio.open(open_champion(model, meanwhile), renderer, load_environments(""), folder)
+
+
+def open_champion(model: str, meanwhile: str = "") -> Champion:
+    """The model, or `meanwhile` until there is one."""
+    from components.core.generator import MaterialGenerator, registered_version
+
+    follows = "@" in model and model.startswith("models:/")
+    try:
+        first = MaterialGenerator.load(model)
+    except UserError as error:
+        if not (meanwhile and follows):
+            raise
+        first = MaterialGenerator.load(meanwhile)
+        print(f"RealMat: {error}. Meanwhile {first.version} is served.", flush=True)
+    if not follows:
+        return Champion(first)
+    return Champion(first, lambda: MaterialGenerator.load(model), lambda: registered_version(model))

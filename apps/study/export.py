@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from sqlalchemy import select
 
 from apps.study.database import Database
-from apps.study.schema import Item, Participant, Session, Study, Survey, Trial, Vote
+from apps.study.media import encode, read_frames
+from apps.study.schema import Item, Medium, Participant, Session, Study, Survey, Trial, Vote
 from apps.study.votes import COLUMNS, SIMILAR
 from components.core.errors import UserError
 
@@ -92,6 +94,36 @@ def preferences(votes: pd.DataFrame, methods: list[str]) -> pd.DataFrame:
     ]  # fmt: skip
     names = ["pair", "prompt", "category", "preferred", "other", "participant"]
     return pd.DataFrame(rows, columns=names)
+
+
+def with_images(table: pd.DataFrame, database: Database, name: str, media: Path) -> pd.DataFrame:
+    """The preferences with the PNG of the preferred and of the other medium (a loop's first frame).
+
+    media: folder of the study's media.
+    """
+    with database.reading() as session:
+        items = session.scalars(
+            select(Item)
+            .join(Survey, Item.survey_id == Survey.id)
+            .join(Study, Survey.study_id == Study.id)
+            .where(Study.name == name, Item.kind == "plain")
+        )
+        media_of = {item.pair: item.media for item in items}
+        files = {medium.id: medium.file for medium in session.scalars(select(Medium))}
+
+    def content(pair: str, method: str) -> bytes:
+        frames = read_frames(media / files[media_of[pair][method]])
+        return encode(frames[:1])[0]
+
+    different = {
+        (p, m) for c in ("preferred", "other") for p, m in zip(table["pair"], table[c], strict=True)
+    }
+    known = {key: content(*key) for key in sorted(different)}
+    columns = {
+        f"{column}_image": [known[key] for key in zip(table["pair"], table[column], strict=True)]
+        for column in ("preferred", "other")
+    }
+    return table.assign(**columns)
 
 
 def table_bytes(table: pd.DataFrame, suffix: str) -> bytes:

@@ -17,12 +17,23 @@ from datetime import UTC, datetime
 from typing import Any
 
 from itsdangerous import BadSignature, Signer
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import func, insert, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session as Transaction
 
 from apps.study.database import Database
-from apps.study.schema import Item, Medium, Participant, Session, Study, Survey, Trial, Vote, now
+from apps.study.passage import (
+    Passages,
+    Shown,
+    Step,
+    count,
+    count_and_show,
+    show,
+    since_when,
+    trials_of,
+    upcoming,
+)
+from apps.study.schema import Item, Medium, Participant, Session, Study, Survey, Trial, now
 from apps.study.votes import SIMILAR
 
 GAP = 3
@@ -49,21 +60,6 @@ class Known:
     minimum_seconds: float
 
 
-@dataclass(frozen=True)
-class Shown:
-    """A participant's trial, with what it shows and whether it has a vote."""
-
-    id: str
-    session: int
-    position: int
-    sides: list[str]
-    shown: datetime | None
-    practice: bool
-    prompt: str
-    media: dict[str, str]
-    voted: bool
-
-
 class Service:
     """The study's rules over a database. `key` signs the participants' tokens."""
 
@@ -72,6 +68,7 @@ class Service:
         self.clock = clock
         self._signer = Signer(key, salt="participant", digest_method=hashlib.sha256)
         self._known: dict[str, Known] = {}
+        self._passages = Passages()
 
     def studies(self) -> list[dict[str, Any]]:
         """The open studies: name, question."""
@@ -106,17 +103,19 @@ class Service:
                 participant = Participant(study_id=study.id, hash=digest)
                 session.add(participant)
                 session.flush()
-            trials = _trials(session, participant.id)
-            if _upcoming(trials) is None and _begin(session, study, participant):
-                trials = _trials(session, participant.id)
-            return {"token": token, **self._state(session, study, participant.id, trials)}
+            trials = trials_of(session, participant.id)
+            if upcoming(trials) is None and _begin(session, study, participant):
+                trials = trials_of(session, participant.id)
+            found = self._state(session, study, participant.id, trials)
+        self._passages.remember(study.id, digest, trials)
+        return {"token": token, **found}
 
     def state(self, name: str, token: str) -> dict[str, Any]:
         """What comes next for this participant."""
         with self.database.session() as session:
             study = self._study(session, name)
             participant = self._known_participant(session, study, token)
-            return self._state(session, study, participant, _trials(session, participant))
+            return self._state(session, study, participant, trials_of(session, participant))
 
     def vote(
         self, name: str, token: str, trial_id: str, side: str, seconds: float
@@ -132,41 +131,51 @@ class Service:
     ) -> dict[str, Any]:
         with self.database.session() as session:
             study = self._study(session, name)
+            digest = self._digest(token, study)
+            step = self._passages.step(study.id, digest, trial_id)
+            if step is not None:
+                found = self._next(session, study, step, side, seconds)
+                if found is not None:
+                    return found
             participant = self._known_participant(session, study, token)
-            trials = _trials(session, participant)
+            trials = trials_of(session, participant)
+            self._passages.remember(study.id, digest, trials)
             trial = next((one for one in trials if one.id == trial_id), None)
             if trial is None:
                 raise Refused(404, "This comparison is not one of yours.")
-            places = PLACES[len(trial.sides)]
-            if side not in (*places, SIMILAR):
-                raise Refused(422, f"Choose one of {', '.join(places)} or {SIMILAR}.")
+            choice = _choice(trial, side)
             if not trial.voted:
-                self._count(session, study, trial, _upcoming(trials), side, seconds)
+                if trial is not upcoming(trials) or trial.shown is None:
+                    raise Refused(409, "This comparison is not the one that is shown.")
+                count(session, self._weighed(study, trial, trial.shown, choice, side, seconds))
                 done = replace(trial, voted=True)
                 trials = [done if one is trial else one for one in trials]
             return self._state(session, study, participant, trials)
 
-    def _count(
-        self,
-        session: Transaction,
-        study: Known,
-        trial: Shown,
-        current: Shown | None,
-        side: str,
-        seconds: float,
-    ) -> None:
-        if trial is not current or trial.shown is None:
-            raise Refused(409, "This comparison is not the one that is shown.")
-        looked = (self.clock() - _utc(trial.shown)).total_seconds()
+    def _next(
+        self, session: Transaction, study: Known, step: Step, side: str, seconds: float
+    ) -> dict[str, Any] | None:
+        """Count the vote of a remembered trial if it is the one to answer: what comes next."""
+        choice = _choice(step.trial, side)
+        current, shown = since_when(session, step)
+        if not current or shown is None:
+            return None
+        vote = self._weighed(study, step.trial, shown, choice, side, seconds)
+        count_and_show(session, vote, step.after.id, self.clock())
+        return _described(study, step.after, step.total)
+
+    def _weighed(
+        self, study: Known, trial: Shown, shown: datetime, choice: str, side: str, seconds: float
+    ) -> dict[str, Any]:
+        """The row of a vote; Refused if the look did not last."""
+        looked = (self.clock() - _utc(shown)).total_seconds()
         if looked < study.minimum_seconds:
             raise Refused(425, "Please look a little longer before you choose.")
-        choice = SIMILAR if side == SIMILAR else trial.sides[PLACES[len(trial.sides)].index(side)]
-        values = {
+        return {
             "trial_id": trial.id, "choice": choice, "side": side, "created": self.clock(),
             # What the browser measured, but never more than has passed here.
             "seconds": min(max(seconds, 0.0), looked, MAX_SECONDS),
         }  # fmt: skip
-        session.execute(insert(Vote).values(**values))
 
     def medium(self, medium_id: str) -> tuple[str, str] | None:
         """(file, type) of a medium, None if there is none."""
@@ -177,23 +186,13 @@ class Service:
     def _state(
         self, session: Transaction, study: Known, participant: int, trials: list[Shown]
     ) -> dict[str, Any]:
-        trial = _upcoming(trials)
+        trial = upcoming(trials)
         if trial is None:
             return {"done": True, "more": _free_survey(session, study, participant) is not None}
         if trial.shown is None:
-            session.execute(update(Trial).where(Trial.id == trial.id).values(shown=self.clock()))
-        return {
-            "done": False,
-            "trial": trial.id,
-            "position": trial.position,
-            "total": sum(one.session == trial.session for one in trials),
-            "practice": trial.practice,
-            "question": study.question,
-            "prompt": trial.prompt,
-            "media": [trial.media[method] for method in trial.sides],
-            "places": PLACES[len(trial.sides)],
-            "minimum_seconds": study.minimum_seconds,
-        }
+            show(session, trial.id, self.clock())
+        total = sum(one.session == trial.session for one in trials)
+        return _described(study, trial, total)
 
     def _study(self, session: Transaction, name: str) -> Known:
         if name not in self._known:
@@ -228,25 +227,28 @@ def _participant(session: Transaction, study: Known, digest: str) -> Participant
     )
 
 
-def _trials(session: Transaction, participant: int) -> list[Shown]:
-    """All trials of a participant in one query, by session and position."""
-    query = (
-        select(
-            Trial.id, Trial.session_id, Trial.position, Trial.sides, Trial.shown,
-            Item.kind == "practice", Item.prompt, Item.media, Vote.id.is_not(None),
-        )
-        .join(Session, Trial.session_id == Session.id)
-        .join(Item, Trial.item_id == Item.id)
-        .outerjoin(Vote, Vote.trial_id == Trial.id)
-        .where(Session.participant_id == participant)
-        .order_by(Trial.session_id, Trial.position)
-    )  # fmt: skip
-    return [Shown(*row) for row in session.execute(query)]
+def _choice(trial: Shown, side: str) -> str:
+    """The method that a side of the screen shows, or "similar"."""
+    places = PLACES[len(trial.sides)]
+    if side not in (*places, SIMILAR):
+        raise Refused(422, f"Choose one of {', '.join(places)} or {SIMILAR}.")
+    return SIMILAR if side == SIMILAR else trial.sides[places.index(side)]
 
 
-def _upcoming(trials: list[Shown]) -> Shown | None:
-    """The first trial without a vote."""
-    return next((trial for trial in trials if not trial.voted), None)
+def _described(study: Known, trial: Shown, total: int) -> dict[str, Any]:
+    """What the participant's page is told of a trial."""
+    return {
+        "done": False,
+        "trial": trial.id,
+        "position": trial.position,
+        "total": total,
+        "practice": trial.practice,
+        "question": study.question,
+        "prompt": trial.prompt,
+        "media": [trial.media[method] for method in trial.sides],
+        "places": PLACES[len(trial.sides)],
+        "minimum_seconds": study.minimum_seconds,
+    }
 
 
 def _free_survey(session: Transaction, study: Known, participant: int) -> int | None:
@@ -276,19 +278,20 @@ def _begin(session: Transaction, study: Known, participant: Participant) -> bool
     items = list(session.scalars(select(Item).where(Item.survey_id == survey)))
     chance = random.SystemRandom()
     sides: dict[int, list[str]] = {}
+    trials: list[dict[str, Any]] = []
     for position, item in enumerate(ordered(items, chance)):
         drawn = chance.sample(sorted(item.media), len(item.media))
         if item.kind == "repeat" and item.repeats is not None:
             # Nothing stays where it was, so that the side alone cannot repeat the answer.
             drawn = [*sides[item.repeats][1:], sides[item.repeats][0]]
         sides[item.number] = drawn
-        session.add(
-            Trial(
-                id=secrets.token_urlsafe(12), session_id=running.id, item_id=item.id,
-                position=position, sides=drawn,
-            )
+        trials.append(
+            {
+                "id": secrets.token_urlsafe(12), "session_id": running.id, "item_id": item.id,
+                "position": position, "sides": drawn,
+            }
         )  # fmt: skip
-    session.flush()
+    session.execute(insert(Trial), trials)
     return True
 
 

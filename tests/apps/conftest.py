@@ -1,14 +1,19 @@
-"""The study's database on both servers it is made for."""
+"""What the tests of the apps share: databases, a browser, a generator."""
 
 import itertools
-import os
+import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from apps.study.database import Database
+from tests.evaluation.micro import write_run
 from tests.postgres import Postgres, installed
+from tests.services import browser, missing
+
+__all__ = ["browser"]
 
 _numbers = itertools.count()
 
@@ -17,10 +22,7 @@ _numbers = itertools.count()
 def postgres() -> Iterator[Postgres]:
     """One PostgreSQL server for all tests; without its programs they are skipped, but not in CI."""
     if not installed():
-        reason = "PostgreSQL is not installed: apt-get install postgresql"
-        if os.environ.get("CI", "").lower() in ("1", "true"):
-            pytest.fail(reason)
-        pytest.skip(reason)
+        missing("PostgreSQL is not installed: apt-get install postgresql")
     server = Postgres()
     yield server
     server.remove()
@@ -40,3 +42,17 @@ def database(database_url: str) -> Iterator[Database]:
     opened = Database.open(database_url)
     yield opened
     opened.close()
+
+
+@pytest.fixture(scope="session")
+def generator_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An untrained generator of 16 px maps, with an adapter and a scorer."""
+    folders = write_run(tmp_path_factory.mktemp("run") / "run")
+    folder = tmp_path_factory.mktemp("model") / "generator"
+    shutil.copytree(folders["model"], folder / "base")
+    shutil.copytree(folders["lora"], folder / "lora")
+    shutil.copytree(folders["reward"] / "reward", folder / "reward")
+    clip = json.loads((folders["reward"] / "clip.json").read_text())["uri"]
+    settings = {"name": "micro", "steps": 4, "guidance": 1.5, "clip": clip}
+    (folder / "generator.json").write_text(json.dumps(settings))
+    return folder

@@ -1,42 +1,21 @@
 """A participant in a real browser: by keyboard, by touch, interrupted and resumed."""
 
-import os
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, Playwright, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from apps.study.export import votes_of
 from apps.study.place import Place
+from tests.apps.accessibility import faults
 from tests.apps.serving import Server
 from tests.apps.studies import make_study
 
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
 DESKTOP = {"viewport": {"width": 1280, "height": 800}}
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    program = shutil.which("chromium") or shutil.which("chromium-browser")
-    if program is None:
-        reason = "Chromium is not installed: apt-get install chromium"
-        if os.environ.get("CI", "").lower() in ("1", "true"):
-            pytest.fail(reason)
-        pytest.skip(reason)
-    with sync_playwright() as tool:
-        chromium = _launch(tool, program)
-        yield chromium
-        chromium.close()
-
-
-def _launch(tool: Playwright, program: str) -> Browser:
-    # As root, as in a container, Chromium's sandbox does not start.
-    arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
-    return tool.chromium.launch(executable_path=program, args=arguments)
 
 
 @pytest.fixture(scope="module")
@@ -148,6 +127,26 @@ def test_the_owner_sees_results_and_others_do_not(browser: Browser, server: Serv
         page.get_by_role("button", name="Votes as CSV").click()
     assert download.value.suggested_filename == "one.csv"
     page.close()
+
+
+@pytest.mark.parametrize("screen", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_no_serious_fault_of_accessibility(
+    browser: Browser, server: Server, screen: dict[str, Any]
+) -> None:
+    context = browser.new_context(**screen)
+    page = context.new_page()
+    page.goto(server.url("/study/one"))
+    expect(page.get_by_role("button", name="Start")).to_be_visible()
+    assert faults(page) == []
+    start(page, server.url("/study/one"))
+    expect(page.locator("#similar")).to_be_enabled()
+    assert faults(page) == []
+    page.goto(server.url("/study/one/results"))
+    page.get_by_label("Owner's token").fill("the owner")
+    page.get_by_role("button", name="Show").click()
+    expect(page.get_by_role("heading", name="All votes")).to_be_visible()
+    assert faults(page) == []
+    context.close()
 
 
 def test_it_works_behind_a_prefix(browser: Browser, server: Server) -> None:

@@ -1,5 +1,6 @@
 """`realmat study` from folders to results."""
 
+import io
 import json
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from PIL import Image
 from apps.study.place import Place
 from apps.study.service import Service
 from pipelines.cli import main
+from pipelines.preflight import check_preferences
 
 
 @pytest.fixture
@@ -54,6 +56,13 @@ def test_create_vote_results_export_flag(
     pairs = tmp_path / "pairs.csv"
     assert main(["study", "export", "stones", "--preferences", "-o", str(pairs), *data]) == 0
     assert list(pd.read_csv(pairs)["preferred"]) == list(table["choice"])
+    images = tmp_path / "pairs.parquet"
+    assert main(["study", "export", "stones", "--preferences", "-o", str(images), *data]) == 0
+    check_preferences(str(images))
+    for row in pd.read_parquet(images).itertuples():
+        for method, file in ((row.preferred, row.preferred_image), (row.other, row.other_image)):
+            grey = int(np.asarray(Image.open(io.BytesIO(file)))[0, 0, 0])
+            assert ("ours", "theirs")[grey // 50] == method
     assert main(["study", "flag", "stones", table["participant"][0], *data]) == 0
 
 

@@ -11,6 +11,7 @@ import pytest
 from apps.study.database import Database
 from apps.study.design import INTACT
 from apps.study.export import flag, preferences, votes_of
+from apps.study.passage import Passages, Shown
 from apps.study.schema import Participant, Trial, Vote
 from apps.study.service import Refused, Service
 from apps.study.votes import SIMILAR
@@ -239,6 +240,51 @@ def test_many_at_once_are_counted_once_each(database: Database, tmp_path: Path) 
     assert failures == []
     with database.session() as session:
         assert session.query(Vote).count() == session.query(Trial).count() == 8 * 7
+
+
+def test_servers_side_by_side_and_a_forgetful_one_agree(
+    database: Database, tmp_path: Path, clock: Clock
+) -> None:
+    make_study(database, tmp_path / "media", minimum_seconds=1.0)
+    servers = [Service(database, "key", clock) for _ in range(3)]
+    servers[2]._passages = Passages(size=0)
+    state = servers[0].join("one")
+    token, cast = state["token"], []
+    while True:
+        while not state["done"]:
+            server = servers[len(cast) % 3]
+            with refused(425):
+                server.vote("one", token, state["trial"], "left", 2.0)
+            clock.time += timedelta(seconds=2)
+            if cast:  # what was voted on is acknowledged by every server and stays as it is
+                assert all(s.vote("one", token, cast[-1], "right", 2.0) == state for s in servers)
+            cast.append(state["trial"])
+            state = server.vote("one", token, state["trial"], "left", 2.0)
+            assert all(s.state("one", token) == state for s in servers)
+        if not state["more"]:
+            break
+        state = servers[len(cast) % 3].join("one", token)
+        state.pop("token")
+    with database.session() as session:
+        votes = session.query(Vote).order_by(Vote.id).all()
+        assert [vote.trial_id for vote in votes] == cast
+        assert {vote.side for vote in votes} == {"left"}
+        assert all(vote.trial.shown is not None for vote in votes)
+    assert len(cast) == 14
+
+
+def test_what_is_remembered_of_participants_is_bounded() -> None:
+    passages = Passages(size=2)
+    trials = [Shown(name, 1, i, ["a", "b"], None, False, "", {}, False) for i, name in
+              enumerate("xyz")]  # fmt: skip
+    for digest in ("one", "two", "one", "three"):
+        passages.remember(1, digest, trials)
+    assert passages.step(1, "two", "x") is None
+    step = passages.step(1, "one", "y")
+    assert step is not None
+    assert (step.before, step.trial, step.after, step.total) == (*trials, 3)
+    assert passages.step(1, "one", "z") is None
+    assert passages.step(2, "one", "y") is None
 
 
 def test_flags_and_preferences(service: Service, clock: Clock) -> None:

@@ -59,7 +59,8 @@ function table(head, rows) {
 }
 
 function card(title, ...content) {
-  const made = element("section");
+  // Wide tables scroll inside their card, by keyboard too.
+  const made = element("section", "", { tabindex: "0", "aria-label": title });
   made.append(element("h2", title), ...content);
   return made;
 }

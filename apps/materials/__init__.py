@@ -1,0 +1,1 @@
+"""The demo: materials from prompts, for people who look at them and take them away."""
