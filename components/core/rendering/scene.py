@@ -3,7 +3,7 @@
 Paper, section 5 ("Rendering"): materials are rendered "on fully displaced meshes" under an
 environment, here with the principled BSDF (GGX alpha = roughness squared). Building a scene
 compiles kernels; pushing new maps, light or rotation into the same one does not, so a `Renderer`
-keeps its scene for life.
+keeps its scene for life, and replays what its first rendering recorded (`replay`).
 
 World: the tile covers [0, 1] x [0, 1] at z = 0, image right is +x and image up is +y. Height 0.5
 lies at z = 0 and the range of heights spans `displacement`. A narrow perspective camera above the
@@ -23,6 +23,7 @@ from components.core.materials.material import Material
 from components.core.rendering.color import srgb_to_linear, to_srgb_uint8
 from components.core.rendering.environments import Environment
 from components.core.rendering.mesh import Wrap, heights, lattice
+from components.core.rendering.replay import owned, recorded
 from components.core.rendering.variant import LLVM, mitsuba
 
 FloatArray = NDArray[np.float32]
@@ -117,13 +118,12 @@ class Renderer:
 
 def push_radiance(parameters: Any, environment: Environment) -> None:
     """Put an environment's radiance into the emitter "light" of a live scene."""
-    mi = mitsuba()
     width = environment.radiance.shape[1]
     if parameters["light.data"].shape[1] == width + 2:
         columns = np.arange(-1, width + 1) % width
     else:  # Mitsuba before 3.9.1 repeats the first column only.
         columns = np.arange(width + 1) % width
-    parameters["light.data"] = mi.TensorXf(np.ascontiguousarray(environment.radiance[:, columns]))
+    parameters["light.data"] = owned(environment.radiance[:, columns])
 
 
 def turn_light(parameters: Any, rotation: float) -> None:
@@ -138,14 +138,13 @@ def wear(
     parameters: Any, prefix: str, material: Material, bsdf: Literal["principled", "lambert"]
 ) -> None:
     """Push a material's colour, roughness and metalness into the BSDF at `prefix`."""
-    mi = mitsuba()
-    color = mi.TensorXf(srgb_to_linear(material.albedo))
+    color = owned(srgb_to_linear(material.albedo))
     if bsdf == "lambert":
         parameters[f"{prefix}.reflectance.data"] = color
         return
     parameters[f"{prefix}.base_color.data"] = color
-    parameters[f"{prefix}.roughness.data"] = mi.TensorXf(material.roughness[..., None])
-    parameters[f"{prefix}.metallic.data"] = mi.TensorXf(material.metallic[..., None])
+    parameters[f"{prefix}.roughness.data"] = owned(material.roughness[..., None])
+    parameters[f"{prefix}.metallic.data"] = owned(material.metallic[..., None])
 
 
 def environment_emitter(environment: Environment) -> dict[str, Any]:
@@ -173,6 +172,7 @@ class _Scene:
             }
         )
         self.parameters = mi.traverse(self.scene)
+        self._render = recorded(self.scene, options.spp)
         self.environment: Environment | None = None
         points, _ = lattice(options.mesh_resolution, _margin(options))
         self.vertices = np.pad(points, ((0, 0), (0, 1)))
@@ -182,11 +182,10 @@ class _Scene:
         return mitsuba().variant() == LLVM or shapes == self.shapes
 
     def render(self, material: Material, seed: int) -> FloatArray:
-        mi = mitsuba()
         self._wear(material)
         self.parameters.update()
-        image = mi.render(self.scene, seed=seed, spp=self.options.spp)
-        return np.array(image, dtype=np.float32)
+        environment = None if self.environment is None else self.environment.radiance.shape
+        return self._render(seed, (material.size, environment))
 
     def light_from(self, environment: Environment, rotation: float) -> None:
         if environment is not self.environment:
@@ -210,7 +209,7 @@ class _Scene:
         margin = _margin(options)
         height = heights(material.height, options.mesh_resolution, margin, options.wrap)
         self.vertices[:, 2] = (height.ravel() - 0.5) * options.displacement
-        self.parameters["tile.vertex_positions"] = self.vertices.ravel()
+        self.parameters["tile.vertex_positions"] = owned(self.vertices.ravel()).array
 
 
 def _margin(options: Renderer) -> int:

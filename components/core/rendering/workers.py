@@ -140,7 +140,10 @@ class Workers(Generic[Job, Result]):
 
 def _serve(pipe: Connection, prepare: Callable[[], Callable[[Any], Any]]) -> None:
     """The life of a worker: until the pipe closes, one answer for each job."""
-    work = prepare()
+    try:
+        work = prepare()
+    except UserError as error:
+        work = _refusal(str(error))
     while True:
         try:
             job = pipe.recv()
@@ -153,3 +156,12 @@ def _serve(pipe: Connection, prepare: Callable[[], Callable[[Any], Any]]) -> Non
         except Exception as error:
             answer = ("error", f"{type(error).__name__}: {error}")
         pipe.send(answer)
+
+
+def _refusal(message: str) -> Callable[[Any], Any]:
+    """Answers every job with what is the user's to mend."""
+
+    def refuse(job: Any) -> Any:
+        raise UserError(message)
+
+    return refuse
