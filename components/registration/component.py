@@ -15,7 +15,7 @@ def registration(
     evaluation: Input[Artifact],
     result: Output[Artifact],
 ) -> None:
-    """Registers the model and lets it become champion if the gate passes."""
+    """Registers model and reward, which become champions if the gate passes."""
     from components.core.platform.stage import run_task
 
     run_task(

@@ -1,6 +1,6 @@
 """What can be set about the registration."""
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, model_validator
 
 
 class Config(BaseModel, frozen=True, extra="forbid"):
@@ -10,6 +10,17 @@ class Config(BaseModel, frozen=True, extra="forbid"):
     name: str = Field(
         "realmat", pattern=r"^[A-Za-z0-9_.-]{1,64}$", description="Name in the model registry."
     )
+    reward_name: str = Field(
+        "realmat-reward",
+        pattern=r"^[A-Za-z0-9_.-]{1,64}$",
+        description="Name of the reward in the model registry.",
+    )
     keep_diversity: float = Field(
         0.9, ge=0, le=1, description="Share of the diversity that must be left for promotion."
     )
+
+    @model_validator(mode="after")
+    def _two_names(self) -> "Config":
+        if self.name == self.reward_name:
+            raise ValueError(f"model and reward cannot both be registered as '{self.name}'")
+        return self

@@ -4,26 +4,20 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import mlflow
-import numpy as np
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
-from mlflow.models import ModelSignature
-from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
 
-from components.core.generator import ARTIFACT
+from components.registration.forms import Form
 from components.registration.gate import CHAMPION
 
 CONTENT_TAG = "content_hash"
-MODEL_FILE = Path(__file__).with_name("model.py")
-REQUIREMENTS = (
-    "diffusers", "mlflow", "numpy", "open-clip-torch", "pandas", "peft", "pillow", "safetensors",
-    "torch", "transformers",
-)  # fmt: skip
+LONGEST = 5000
+"""Characters that MLflow's database has for a description or a tag."""
 
 
 @dataclass(frozen=True)
@@ -35,42 +29,47 @@ class Registered:
     new: bool
 
 
-def signature() -> ModelSignature:
-    """Rows of prompt and seed to rows of five PNG files; parameters apply to all rows."""
-    maps = ("albedo", "height", "roughness", "metallic", "normal")
-    rows = [ColSpec(DataType.string, "prompt"), ColSpec(DataType.long, "seed")]
-    return ModelSignature(
-        inputs=Schema([rows[0], ColSpec(DataType.long, "seed", required=False)]),
-        outputs=Schema([*rows, *(ColSpec(DataType.binary, name) for name in maps)]),
-        params=ParamSchema(
-            [
-                ParamSpec("seed", DataType.long, np.int64(0)),
-                ParamSpec("steps", DataType.long, np.int64(0)),
-                ParamSpec("tileable", DataType.boolean, False),
-            ]
-        ),
-    )
+@dataclass(frozen=True)
+class About:
+    """What the registry says of a version. card: Markdown; tags, params, metrics: see MLflow."""
+
+    card: str = ""
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+    params: Mapping[str, str] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict)
 
 
-def register(name: str, folder: Path, content_hash: str, metadata: Mapping[str, str]) -> Registered:
+def register(name: str, form: Form, folder: Path, content_hash: str, about: About) -> Registered:
     """Log `folder` as a pyfunc in MLflow's active run and register it, unless it is there."""
     found = find(name, content_hash)
     if found is not None:
         return Registered(name, str(found.version), new=False)
     info = mlflow.pyfunc.log_model(
         name=name,
-        python_model=str(MODEL_FILE),
-        artifacts={ARTIFACT: str(folder)},
-        signature=signature(),
-        input_example=EXAMPLE,
-        pip_requirements=requirements(),
-        metadata=dict(metadata),
+        python_model=str(form.file),
+        artifacts={form.artifact: str(folder)},
+        signature=form.signature(),
+        input_example=form.example(),
+        pip_requirements=requirements(form),
+        metadata=dict(about.metadata),
+        params=dict(about.params),
     )
-    created = mlflow.register_model(info.model_uri, name, tags={CONTENT_TAG: content_hash})
+    if about.metrics:
+        mlflow.log_metrics(dict(about.metrics), model_id=info.model_id)
+    tags = {**about.tags, CONTENT_TAG: content_hash}
+    created = mlflow.register_model(
+        info.model_uri, name, tags={tag: text[:LONGEST] for tag, text in tags.items()}
+    )
+    if about.card:
+        mlflow.MlflowClient().update_model_version(name, created.version, _short(about.card))
     return Registered(name, str(created.version), new=True)
 
 
-EXAMPLE = {"prompt": "old red brick wall", "seed": 0}
+def _short(card: str) -> str:
+    """As much of a card as there is room for; the whole one lies among the model's files."""
+    more = "\n\n(cut here; the whole card is `card.md` of the model's artifacts)"
+    return card if len(card) <= LONGEST else card[: LONGEST - len(more)] + more
 
 
 def find(name: str, content_hash: str) -> ModelVersion | None:
@@ -97,10 +96,10 @@ def set_alias(registered: Registered, alias: str) -> str:
     return alias
 
 
-def requirements() -> list[str]:
+def requirements(form: Form) -> list[str]:
     """Exact versions of what the model needs, this project included."""
     pinned = []
-    for package in ("realmat", *REQUIREMENTS):
+    for package in ("realmat", *form.packages):
         try:
             pinned.append(f"{package}=={version(package)}")
         except PackageNotFoundError:

@@ -1,4 +1,10 @@
-"""Puts the trained generator into MLflow's model registry and lets the gate name it.
+"""Puts the trained generator and its reward into MLflow's model registry; the gate names them.
+
+The reward is a model of its own, so that images can be scored, and rewards compared, without any
+generator. Its alias follows the generator's: two rewards that learnt from different labels cannot
+be ranked by what they say of their own labels, so that the one evidence for a reward is what came
+of optimising it, which is what the gate judges. `models:/realmat-reward@champion` is therefore
+always the reward of `models:/realmat@champion`.
 
 Registration has an effect outside its artifact, so it runs every time; the same content finds its
 own version again instead of making another.
@@ -21,6 +27,7 @@ from components.core.platform.artifacts import (
 from components.core.platform.tracking import Tracker
 from components.registration.config import Config
 from components.registration.gate import alias_of, assess
+from components.registration.reward import about_reward, assemble_reward
 
 KIND = "registration"
 SCORER = "reward"
@@ -39,26 +46,44 @@ def run(
     tracker: Tracker,
 ) -> None:
     """Write the artifact "registration"; see the module."""
-    from components.registration.registry import register, set_alias
+    from components.registration.forms import MATERIAL, REWARD_MODEL
+    from components.registration.registry import About, register, set_alias
 
-    folder = work / "generator"
-    content_hash = assemble(folder, config.name, model, lora, reward, evaluation)
+    folder, judge = work / "generator", work / "reward"
+    hashes = (
+        assemble(folder, config.name, model, lora, reward, evaluation),
+        assemble_reward(judge, reward),
+    )
     results = json.loads((evaluation / "evaluation.json").read_text("utf-8"))
     rules = assess(results, keep_diversity=config.keep_diversity)
-    registered = register(config.name, folder, content_hash, {"licence": LICENCE})
-    alias = set_alias(registered, alias_of(rules))
+    about = About(metadata={"licence": LICENCE})
+    made = (
+        register(config.name, MATERIAL, folder, hashes[0], about),
+        register(config.reward_name, REWARD_MODEL, judge, hashes[1], about_reward(judge, LICENCE)),
+    )
+    alias = set_alias(made[0], alias_of(rules))
+    known = [
+        {
+            "name": one.name,
+            "version": one.version,
+            "alias": set_alias(one, alias),
+            "content_hash": h,
+        }
+        for one, h in zip(made, hashes, strict=True)
+    ]
     with new_artifact(output, KIND, "registration", config) as target:
         values = {
-            "name": registered.name,
-            "version": registered.version,
-            "alias": alias,
-            "content_hash": content_hash,
+            **known[0],
             "gate": [rule.as_dict() for rule in rules],
+            "reward": known[1],
         }
         (target / "registration.json").write_text(json.dumps(values, indent=1) + "\n")
     tracker.log_dict(values, "registration.json")
-    word = "new" if registered.new else "known"
-    print(f"registration: {config.name} version {registered.version} ({word}), {alias}", flush=True)
+    for one, row in zip(made, known, strict=True):
+        word = "new" if one.new else "known"
+        print(
+            f"registration: {one.name} version {one.version} ({word}), {row['alias']}", flush=True
+        )
     for rule in rules:
         print(f"registration: {'passed' if rule.passed else 'FAILED'}: {rule.rule}: {rule.value}")
 

@@ -12,6 +12,7 @@ def reward_training(
     photographs: Input[Dataset],
     generated: Input[Dataset],
     labels: Input[Dataset],
+    preferences: str,
     reward: Output[Model],
 ) -> None:
     """Trains the realism reward on the labels, with total variation."""
@@ -26,5 +27,6 @@ def reward_training(
             "labels": labels.path,
         },
         output=reward.path,
+        parameters={"preferences": preferences},
         parent_run=parent_run,
     )

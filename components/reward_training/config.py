@@ -14,6 +14,12 @@ class Config(BaseModel, frozen=True, extra="forbid"):
     steps: int = Field(3000, ge=1, description="Steps of training of each scorer.")
     mse_weight: float = Field(1.0, ge=0, description="Lambda 1 of equation 5.")
     tv_weight: float = Field(100.0, ge=0, description="Lambda 2 of equation 5.")
+    preference_weight: float = Field(
+        0.5, ge=0, description="Weight of the Bradley-Terry loss, where preferences are given."
+    )
+    preference_scale: float = Field(
+        4.0, gt=0, description="Log-odds of being preferred for one unit more of the score."
+    )
     neighbours: int = Field(
         4, ge=1, description="Nearest images that each image is joined with in the TV graph."
     )

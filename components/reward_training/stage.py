@@ -6,6 +6,7 @@ the TV term, for the ablation of section 6.3.
 """
 
 import json
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,9 +22,17 @@ from components.core.platform.seeds import derive_seed
 from components.core.platform.tracking import Tracker
 from components.core.realism.clip import ClipFeatures
 from components.core.realism.linear import Score, fit_linear
+from components.core.realism.model import CARD
 from components.core.realism.scorer import LinearScorer
+from components.reward_training.card import label_origin, model_card
 from components.reward_training.config import Config
 from components.reward_training.figures import histogram, similar_images
+from components.reward_training.preferences import (
+    Preferences,
+    accuracy,
+    bradley_terry,
+    read_preferences,
+)
 from components.reward_training.quality import TestData, ablation, rounded, section_6_1
 from components.reward_training.variation import nearest, total_variation
 from components.reward_training.views import views
@@ -50,18 +59,27 @@ def run(
     photographs: Path,
     generated: Path,
     labels: Path,
+    preferences: str,
     output: Path,
     work: Path,
     tracker: Tracker,
 ) -> None:
-    """Write the artifact "realism-scorer"; see the module."""
+    """Write the artifact "realism-scorer"; see the module.
+
+    preferences: URI of a table of preferences (see `preferences`), "" for none.
+    """
     open_artifact(generated, "generated-materials")
     pictures = np.load(
         open_artifact(photographs, "photographs") / "images.npy", mmap_mode="r", allow_pickle=False
     )
-    data = read_labelled(open_artifact(labels, "realism-labels"))
+    labelled = open_artifact(labels, "realism-labels")
+    data = read_labelled(labelled)
     clip = ClipFeatures.load(config.clip, device=choose_device(config.device))
-    write(config, data, pictures, clip, output=output, tracker=tracker)
+    rows = read_rows(labelled)
+    origin = json.loads((labelled / "origin.json").read_text(encoding="utf-8"))
+    labels_origin = label_origin(rows, origin)
+    pairs = read_preferences(preferences, clip, config.seed) if preferences else None
+    write(config, data, pictures, clip, labels_origin, pairs, output=output, tracker=tracker)
 
 
 def write(
@@ -69,25 +87,40 @@ def write(
     data: Labelled,
     pictures: NDArray[np.uint8],
     clip: ClipFeatures,
+    origin: Mapping[str, Any],
+    pairs: Preferences | None = None,
     *,
     output: Path,
     tracker: Tracker,
 ) -> None:
-    """Train the three scorers, measure them on the test split and write everything."""
+    """Train the three scorers, measure them on the test split and write everything.
+
+    origin: see `label_origin`.
+    """
     scorers = {
-        "reward": train(config, data, "reward", config.tv_weight, "reward", tracker),
-        "gold": train(config, data, "gold", config.tv_weight, "gold", tracker),
-        "reward_without_tv": train(config, data, "reward", 0.0, "reward_without_tv", tracker),
+        "reward": train(config, data, pairs, "reward", config.tv_weight, "reward", tracker),
+        "gold": train(config, data, pairs, "gold", config.tv_weight, "gold", tracker),
+        "reward_without_tv": train(
+            config, data, pairs, "reward", 0.0, "reward_without_tv", tracker
+        ),
     }
     test, real_items = test_data(config, data, pictures, clip)
     metrics: dict[str, Any] = rounded(section_6_1(scorers["reward"], test))
     metrics["gold"] = rounded(section_6_1(scorers["gold"], test))
     metrics["tv"] = rounded(ablation(scorers["reward"], scorers["reward_without_tv"], test))
+    if pairs is not None and len(pairs.of("test")):
+        test_pairs, reward = pairs.of("test"), scorers["reward"]
+        right = accuracy(reward(test_pairs.preferred), reward(test_pairs.other))
+        metrics["preferences"] = {"pairs": len(pairs), "accuracy": round(right, 5)}
     with new_artifact(output, KIND, "reward_training", config) as folder:
         for name, scorer in scorers.items():
             scorer.save(folder / name)
         (folder / "clip.json").write_text(json.dumps({"uri": config.clip}) + "\n")
         (folder / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n")
+        about = {"training": config.model_dump(mode="json"), "labels": origin}
+        (folder / "origin.json").write_text(json.dumps(about, indent=2) + "\n")
+        (folder / CARD).write_text(model_card(config, origin, metrics), encoding="utf-8")
+        tracker.log_artifact(folder / CARD)
     reward = scorers["reward"]
     tracker.log_figure(histogram(reward(test.real), reward(test.synthetic)), "scores.png")
     group = test.similar[0]
@@ -100,14 +133,24 @@ def write(
         {
             **{name: value for name, value in metrics.items() if not isinstance(value, dict)},
             **{f"tv_{name}": value for name, value in metrics["tv"].items()},
+            **{f"preference_{n}": value for n, value in metrics.get("preferences", {}).items()},
         }
     )
 
 
 def train(
-    config: Config, data: Labelled, split: str, tv_weight: float, name: str, tracker: Tracker
+    config: Config,
+    data: Labelled,
+    pairs: Preferences | None,
+    split: str,
+    tv_weight: float,
+    name: str,
+    tracker: Tracker,
 ) -> LinearScorer:
-    """Equation 5 on one split: lambda 1 times MSE to the labels plus lambda 2 times TV."""
+    """Equation 5 on one split: lambda 1 times MSE to the labels plus lambda 2 times TV.
+
+    Preferences of the same split, where there are any, add their negative log-likelihood.
+    """
     chosen = data.split == split
     label = data.label[chosen]
     if len(np.unique(label)) < 2:
@@ -120,12 +163,15 @@ def train(
     inputs, targets = torch.from_numpy(features), torch.from_numpy(label).float()
     neighbours = torch.from_numpy(nearest(features, config.neighbours))
 
+    prefer = preference_loss(config, pairs.of(split)) if pairs is not None else None
+
     def loss(score: Score, rows: torch.Tensor) -> torch.Tensor:
-        error = (score(inputs[rows]) - targets[rows]).square().mean()
-        if tv_weight == 0:
-            return config.mse_weight * error
-        variation = total_variation(score, inputs[rows], inputs[neighbours[rows]])
-        return config.mse_weight * error + tv_weight * variation
+        total = config.mse_weight * (score(inputs[rows]) - targets[rows]).square().mean()
+        if tv_weight != 0:
+            total += tv_weight * total_variation(score, inputs[rows], inputs[neighbours[rows]])
+        if prefer is not None:
+            total += config.preference_weight * prefer(score)
+        return total
 
     return fit_linear(
         features,
@@ -137,6 +183,20 @@ def train(
         seed=derive_seed(config.seed, "reward_training", split),
         on_progress=lambda step, value: tracker.log_metrics({f"{name}_loss": value}, step),
     )
+
+
+def preference_loss(config: Config, pairs: Preferences) -> Callable[[Score], torch.Tensor] | None:
+    """The Bradley-Terry loss of a random batch of pairs; None without pairs."""
+    if not len(pairs):
+        return None
+    preferred, other = torch.from_numpy(pairs.preferred), torch.from_numpy(pairs.other)
+    rng = np.random.default_rng(derive_seed(config.seed, "reward_training", "preferences"))
+
+    def loss(score: Score) -> torch.Tensor:
+        rows = torch.from_numpy(rng.integers(len(pairs), size=config.batch_size))
+        return bradley_terry(score, preferred[rows], other[rows], config.preference_scale)
+
+    return loss
 
 
 def test_data(
@@ -173,8 +233,7 @@ def test_data(
 
 def read_labelled(folder: Path) -> Labelled:
     """labels.jsonl with the features of each of its lines."""
-    text = (folder / "labels.jsonl").read_text(encoding="utf-8")
-    rows = [json.loads(line) for line in text.splitlines() if line]
+    rows = read_rows(folder)
     by_set = {
         name: np.load(folder / f"features-{name}.npy", allow_pickle=False)
         for name in ("photographs", "generated")
@@ -186,3 +245,9 @@ def read_labelled(folder: Path) -> Labelled:
         item=np.array([row["item"] for row in rows], dtype=np.int64),
         split=np.array([row["split"] for row in rows]),
     )
+
+
+def read_rows(folder: Path) -> list[dict[str, Any]]:
+    """The lines of labels.jsonl."""
+    text = (folder / "labels.jsonl").read_text(encoding="utf-8")
+    return [json.loads(line) for line in text.splitlines() if line]

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from components.core.errors import UserError
-from components.core.generator import MaterialGenerator, load_scorer, locate
+from components.core.generator import MaterialGenerator, load_reward, locate
 from components.core.platform.tracking import NullTracker
 from components.registration.config import Config
 from components.registration.stage import run
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.usefixtures("store")
 def register(folders: dict[str, Path], tmp_path: Path, name: str, **changes: Path) -> Any:
     with mlflow.start_run():
         run(
-            Config(name=name),
+            Config(name=name, reward_name=f"{name}-reward"),
             **{**folders, **changes},
             output=tmp_path / "registration",
             work=tmp_path / "work",
@@ -60,8 +60,7 @@ def test_the_registered_model_generates_what_the_folder_generates(
     assert Image.open(io.BytesIO(answer["height"][0])).mode == "I;16"
 
     images = np.zeros((2, 16, 16, 3), np.uint8)
-    features, scorer = load_scorer(uri)
-    np.testing.assert_allclose(registered.realism(images), scorer(features.images(images)))
+    np.testing.assert_allclose(registered.realism(images), load_reward(uri)(images))
 
 
 def test_the_same_content_keeps_its_version_and_other_content_gets_another(

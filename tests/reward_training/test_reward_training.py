@@ -24,6 +24,9 @@ def unit(x: np.ndarray) -> np.ndarray:
     return (x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float32)
 
 
+NO_ORIGIN: dict = {"sets": {}, "annotators": {}, "alpha": None, "shared": 0}
+
+
 def data(seed: int = 0, per_cluster: int = 6) -> Labelled:
     """Clusters of look-alikes. The first dimension tells their realism; in the last eight the
     members of a cluster differ at random, and by chance a little with the label."""
@@ -61,7 +64,15 @@ def metrics(tmp_path_factory: pytest.TempPathFactory) -> dict:
     folder = tmp_path_factory.mktemp("reward")
     pictures = np.random.default_rng(1).integers(0, 256, (900, 8, 8, 3), dtype=np.uint8)
     config = Config(steps=1500)
-    write(config, data(), pictures, PixelClip(), output=folder / "out", tracker=NullTracker())  # type: ignore[arg-type]
+    write(
+        config,
+        data(),
+        pictures,
+        PixelClip(),
+        NO_ORIGIN,
+        output=folder / "out",
+        tracker=NullTracker(),
+    )  # type: ignore[arg-type]
     for name in ("reward", "gold", "reward_without_tv"):
         assert LinearScorer.load(folder / "out" / name).weight.shape == (DIMENSIONS,)
     assert json.loads((folder / "out" / "clip.json").read_text()) == {"uri": "small"}
@@ -100,7 +111,15 @@ def test_one_kind_of_label_only_is_a_sentence(tmp_path: Path) -> None:
     broken = Labelled(**{**vars(everything), "label": np.ones_like(everything.label)})
     pictures = np.zeros((1, 8, 8, 3), np.uint8)
     with pytest.raises(UserError, match="same realism label"):
-        write(Config(), broken, pictures, PixelClip(), output=tmp_path / "o", tracker=NullTracker())  # type: ignore[arg-type]
+        write(
+            Config(),
+            broken,
+            pictures,
+            PixelClip(),
+            NO_ORIGIN,
+            output=tmp_path / "o",
+            tracker=NullTracker(),
+        )  # type: ignore[arg-type]
     assert not (tmp_path / "o").exists()
 
 

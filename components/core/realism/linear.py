@@ -52,6 +52,7 @@ def fit_linear(
             {"params": [bias], "weight_decay": 0.0},
         ],
         lr=learning_rate,
+        fused=True,
     )
 
     def score(x_bd: torch.Tensor) -> torch.Tensor:

@@ -1,0 +1,72 @@
+"""The realism reward as a model of its own: images in, scores out.
+
+It lies in a folder, whoever opens it (`realmat score`, MLflow, the demo):
+
+    reward/            the linear scorer
+    clip.json          {"uri"}: the CLIP model whose features it reads
+
+The artifact of `reward_training`, a registered reward and a registered material model are such
+folders; the last keeps the name of its CLIP model in `generator.json`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from components.core.errors import UserError
+from components.core.materials.photos import decode_photo
+from components.core.realism.clip import ClipFeatures
+from components.core.realism.scorer import LinearScorer
+
+ARTIFACT = "reward"
+"""Name of the folder among the artifacts of a registered reward; its card lies in it too."""
+CARD = "card.md"
+SIZE = 256
+"""Side in pixels at which images are read; CLIP brings them to its own size."""
+CLIP_NAMES = {"clip.json": "uri", "generator.json": "clip"}
+"""Which key of which file names the CLIP model."""
+
+
+@dataclass(frozen=True)
+class RealismModel:
+    """What sees (CLIP) and what judges (a linear scorer)."""
+
+    features: ClipFeatures
+    scorer: LinearScorer
+
+    @classmethod
+    def open(cls, folder: Path, device: str = "cpu") -> RealismModel:
+        """The reward in a folder; UserError if there is none."""
+        if not (folder / ARTIFACT).is_dir():
+            raise UserError(
+                f"the model in {folder} has no realism scorer: give one that `realmat run` "
+                "registered, or the artifact of reward_training"
+            )
+        scorer = LinearScorer.load(folder / ARTIFACT)
+        return cls(ClipFeatures.load(_clip(folder), device=device), scorer)
+
+    def __call__(self, images_nhwc: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Scores (N,) of sRGB images (N, h, w, 3)."""
+        return self.scorer(self.features.images(images_nhwc))
+
+    def files(self, contents: Sequence[bytes]) -> NDArray[np.float32]:
+        """Scores (N,) of encoded images (PNG, JPEG, ...); UserError if one is unreadable."""
+        return self(np.stack([decode_photo(content, SIZE) for content in contents]))
+
+
+def _clip(folder: Path) -> str:
+    for name, key in CLIP_NAMES.items():
+        file = folder / name
+        if file.is_file():
+            try:
+                return str(json.loads(file.read_text("utf-8")).get(key, "small"))
+            except ValueError as error:
+                raise UserError(f"{file} is not valid JSON ({error}): write it again") from error
+    files = " or ".join(CLIP_NAMES)
+    raise UserError(f"{folder} holds no {files}, which names the CLIP model that its scorer reads")
