@@ -13,10 +13,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +26,10 @@ from components.core.errors import UserError
 from components.core.materials.material import CATEGORIES, Material
 from components.core.materials.prompts import prompt_of
 
+if TYPE_CHECKING:
+    from components.core.diffusion.sampler import Progress, Seed
+    from components.core.realism.model import RealismModel
+
 SETTINGS = "generator.json"
 ARTIFACT = "generator"
 """Name of the folder among the artifacts of a registered model."""
@@ -32,7 +37,13 @@ CHAMPION = "models:/realmat@champion"
 LICENCE = "CC0-1.0"
 MAX_PROMPT = 400
 BATCH = 8
-DEFAULTS: Mapping[str, Any] = {"name": "realmat", "steps": 20, "guidance": 3.0, "clip": "small"}
+DEFAULTS: Mapping[str, Any] = {
+    "name": "realmat",
+    "steps": 20,
+    "guidance": 3.0,
+    "clip": "small",
+    "tiling": 1.0,
+}
 FORMS = {"wooden": "wood", "leaf": "leaves", "metallic": "metal", "grassy": "grass"}
 
 
@@ -91,69 +102,130 @@ class MaterialGenerator:
         return load_lora(model, adapter) if adapter.is_dir() else model
 
     @cached_property
-    def scorer(self) -> tuple[Any, Any]:
-        """(ClipFeatures, LinearScorer) of the reward."""
-        return _scorer(self.folder, self.settings["clip"], self.device)
+    def reward(self) -> RealismModel:
+        """The reward that it was trained with."""
+        from components.core.realism.model import RealismModel
+
+        return RealismModel.open(self.folder, self.device)
+
+    @property
+    def has_adapter(self) -> bool:
+        """Whether reinforcement learning changed this model."""
+        return (self.folder / "lora").is_dir()
 
     def generate(
         self,
         prompts: Sequence[str],
-        seeds: Sequence[int],
+        seeds: Sequence[Seed],
         *,
         tileable: bool = False,
         steps: int | None = None,
+        adapted: bool = True,
+        progress: Progress | None = None,
     ) -> list[Material]:
-        """One material for each prompt and seed; a sample does not depend on its companions."""
+        """One material for each prompt and seed; a sample does not depend on its companions.
+
+        adapted: with the adapter of reinforcement learning; without it is the model before.
+        progress: called with the denoising steps done and those of all batches; what it raises
+        ends the sampling.
+        """
         if len(prompts) != len(seeds):
             raise ValueError(f"{len(prompts)} prompts but {len(seeds)} seeds")
         texts = [check_prompt(prompt) for prompt in prompts]
+        steps = steps or int(self.settings["steps"])
         materials: list[Material] = []
         for start in range(0, len(texts), BATCH):
             part = slice(start, start + BATCH)
-            materials += self._batch(texts[part], seeds[part], tileable, steps)
+            before, total = start // BATCH * steps, -(-len(texts) // BATCH) * steps
+            report = None if progress is None else _shifted(progress, before, total)
+            materials += self._batch(texts[part], seeds[part], tileable, steps, adapted, report)
         return materials
 
     def realism(self, images_nhwc: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """Realism scores (N,) of uint8 sRGB images (N, H, W, 3)."""
-        features, scorer = self.scorer
-        return np.asarray(scorer(features.images(images_nhwc)), np.float32)
+        return self.reward(images_nhwc)
 
     def _batch(
-        self, prompts: Sequence[str], seeds: Sequence[int], tileable: bool, steps: int | None
+        self,
+        prompts: Sequence[str],
+        seeds: Sequence[Seed],
+        tileable: bool,
+        steps: int,
+        adapted: bool,
+        progress: Progress | None,
     ) -> list[Material]:
+        from components.core.diffusion.lora import lora_disabled
         from components.core.diffusion.sampler import sample
         from components.core.diffusion.tiling import decode_tileable, tiling
         from components.core.materials.grid import unpack
 
-        latents = sample(
-            tiling(self.model) if tileable else self.model,
-            [training_prompt(prompt) for prompt in prompts],
-            list(seeds),
-            steps=steps or int(self.settings["steps"]),
-            guidance=float(self.settings["guidance"]),
-        )
+        before = not adapted and self.has_adapter
+        share = float(self.settings["tiling"])
+        with lora_disabled(self.model.unet) if before else nullcontext():
+            latents = sample(
+                tiling(self.model, share) if tileable else self.model,
+                [training_prompt(prompt) for prompt in prompts],
+                list(seeds),
+                steps=steps,
+                guidance=float(self.settings["guidance"]),
+                progress=progress,
+            )
         images = decode_tileable(self.model, latents) if tileable else self.model.decode(latents)
         grids = images.cpu().numpy().astype(np.float32)
+        known = {
+            "tileable": tileable,
+            "steps": steps,
+            "guidance": float(self.settings["guidance"]),
+            "model": self.version.name,
+            "version": self.version.version,
+            "reinforced": self.has_adapter and adapted,
+            "licence": LICENCE,
+        }
         return [
             replace(
                 unpack(grid, prompt, category_of(prompt)),
-                metadata={
-                    "prompt": prompt,
-                    "seed": int(seed),
-                    "tileable": tileable,
-                    "model": self.version.name,
-                    "version": self.version.version,
-                    "licence": LICENCE,
-                },
+                metadata={"prompt": prompt, **seed_words(seed), **known},
             )
             for grid, prompt, seed in zip(grids, prompts, seeds, strict=True)
         ]
 
 
-def load_scorer(uri: str = CHAMPION, device: str = "cpu") -> tuple[Any, Any]:
-    """(ClipFeatures, LinearScorer) of a model's reward, without its diffusion model."""
-    folder, _ = locate(uri)
-    return _scorer(folder, {**DEFAULTS, **_settings(folder)}["clip"], device)
+def seed_words(seed: Seed) -> dict[str, Any]:
+    """The seed as JSON; `seed_of` reads it."""
+    if isinstance(seed, int | np.integer):
+        return {"seed": int(seed)}
+    words = {"strength": seed.strength, **seed_words(seed.of)}
+    return {"seed": int(seed.seed), "variation_of": words}
+
+
+def seed_of(words: Mapping[str, Any]) -> Seed:
+    """What `seed_words` wrote, among other things."""
+    from components.core.diffusion.sampler import Variation
+
+    near = words.get("variation_of")
+    if near is None:
+        return int(words["seed"])
+    return Variation(int(words["seed"]), seed_of(near), float(near["strength"]))
+
+
+def _shifted(progress: Progress, before: int, total: int) -> Progress:
+    return lambda done, _: progress(before + done, total)
+
+
+def load_reward(uri: str = CHAMPION, device: str = "cpu") -> RealismModel:
+    """The reward that `uri` stands for, without any diffusion model.
+
+    A registered reward or a registered material model (then the reward that it was trained with),
+    a folder of either, or the artifact of `reward_training`.
+    """
+    from components.core.platform.storage import local_path
+    from components.core.realism.model import ARTIFACT as REWARD
+    from components.core.realism.model import RealismModel
+
+    root = _downloaded(uri)[0] if uri.startswith("models:/") else local_path(uri)
+    places = (root, *(root / "artifacts" / name for name in (REWARD, ARTIFACT)))
+    folder = next((place for place in places if (place / REWARD).is_dir()), root)
+    return RealismModel.open(folder, device)
 
 
 def check_prompt(prompt: str) -> str:
@@ -187,7 +259,10 @@ def training_prompt(prompt: str) -> str:
 def locate(uri: str) -> tuple[Path, ModelVersion]:
     """The folder that `uri` stands for, and which model it is; UserError if there is none."""
     if uri.startswith("models:/"):
-        return _registered(uri)
+        root, version = _downloaded(uri)
+        if not (root / "artifacts" / ARTIFACT).is_dir():
+            raise UserError(f"{uri} is no material model: give one such as {CHAMPION}")
+        return root / "artifacts" / ARTIFACT, version
     if uri == "small":
         from components.core.diffusion.model import SMALL_MODEL
 
@@ -204,7 +279,9 @@ def locate(uri: str) -> tuple[Path, ModelVersion]:
     )
 
 
-def _registered(uri: str) -> tuple[Path, ModelVersion]:
+def registered_version(uri: str) -> ModelVersion:
+    """Which version `models:/NAME@ALIAS` or `models:/NAME/VERSION` stands for now; downloads
+    nothing. UserError if the registry does not answer or does not know it."""
     import mlflow
     from mlflow.exceptions import MlflowException
 
@@ -216,26 +293,32 @@ def _registered(uri: str) -> tuple[Path, ModelVersion]:
         else:
             name, _, number = name.partition("/")
             found = client.get_model_version(name, number)
-        root = mlflow.artifacts.download_artifacts(f"models:/{name}/{found.version}")
     except (MlflowException, OSError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(
-            f"{uri} is not in the model registry at {mlflow.get_tracking_uri()} ({reason}): run "
-            "`realmat run laptop` first, set MLFLOW_TRACKING_URI, or give --model a folder"
-        ) from error
-    alias = alias or next(iter(found.aliases), "")
-    return Path(root) / "artifacts" / ARTIFACT, ModelVersion(name, str(found.version), alias)
+        raise _unknown(uri, error) from error
+    return ModelVersion(name, str(found.version), alias or next(iter(found.aliases), ""))
 
 
-def _scorer(folder: Path, clip: str, device: str) -> tuple[Any, Any]:
-    from components.core.realism.clip import ClipFeatures
-    from components.core.realism.scorer import LinearScorer
+def _downloaded(uri: str) -> tuple[Path, ModelVersion]:
+    """The folder of a registered model on this machine, with what MLflow lays around it."""
+    import mlflow
+    from mlflow.exceptions import MlflowException
 
-    if not (folder / "reward").is_dir():
-        raise UserError(
-            f"the model in {folder} has no realism scorer: give one that `realmat run` registered"
-        )
-    return ClipFeatures.load(clip, device=device), LinearScorer.load(folder / "reward")
+    version = registered_version(uri)
+    try:
+        root = mlflow.artifacts.download_artifacts(f"models:/{version.name}/{version.version}")
+    except (MlflowException, OSError) as error:
+        raise _unknown(uri, error) from error
+    return Path(root), version
+
+
+def _unknown(uri: str, error: Exception) -> UserError:
+    import mlflow
+
+    reason = str(error).splitlines()[0]
+    return UserError(
+        f"{uri} is not in the model registry at {mlflow.get_tracking_uri()} ({reason}): run "
+        "`realmat run laptop` first, set MLFLOW_TRACKING_URI, or give --model a folder"
+    )
 
 
 def _settings(folder: Path) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from components.core.diffusion.sampler import Variation
 from components.core.errors import UserError
 from components.core.generator import (
     MAX_PROMPT,
@@ -13,6 +14,8 @@ from components.core.generator import (
     category_of,
     check_prompt,
     locate,
+    seed_of,
+    seed_words,
     training_prompt,
 )
 from tests.evaluation.micro import micro_model
@@ -87,3 +90,31 @@ def test_tileable_samples_depend_on_their_seed_alone(generator: MaterialGenerato
 def test_a_model_without_a_scorer_says_so(generator: MaterialGenerator) -> None:
     with pytest.raises(UserError, match="no realism scorer"):
         generator.realism(np.zeros((1, 8, 8, 3), np.uint8))
+
+
+def test_seeds_survive_the_sidecar(generator: MaterialGenerator) -> None:
+    near = Variation(9, of=Variation(4, of=1, strength=0.5), strength=0.25)
+    assert seed_of(seed_words(near)) == near
+    assert seed_of(seed_words(7)) == 7
+    (made,) = generator.generate(["grey stone"], [near], steps=2)
+    assert seed_of(made.metadata) == near
+    assert made.metadata["seed"] == 9
+
+
+def test_progress_counts_the_steps_of_all_batches(generator: MaterialGenerator) -> None:
+    seen: list[tuple[int, int]] = []
+    generator.generate(
+        ["grey stone"] * 9, list(range(9)), steps=2, progress=lambda d, n: seen.append((d, n))
+    )
+    assert seen == [(1, 4), (2, 4), (3, 4), (4, 4)]
+
+
+def test_what_progress_raises_ends_the_sampling(generator: MaterialGenerator) -> None:
+    class Stop(Exception):
+        pass
+
+    def stop(done: int, steps: int) -> None:
+        raise Stop
+
+    with pytest.raises(Stop):
+        generator.generate(["grey stone"], [1], steps=2, progress=stop)

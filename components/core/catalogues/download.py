@@ -19,9 +19,13 @@ from requests.adapters import HTTPAdapter
 from urllib3.util.retry import Retry
 
 from components.core.errors import UserError
+from components.core.materials.files import write_whole
 
 USER_AGENT = "realmat/0.1 (text-to-material research pipeline)"
 """Catalogues ask for a name of its own from every program."""
+
+PATIENCE = 15 * 60
+"""Seconds that a Retry-After can make us wait; whoever asks for more is asked again after them."""
 
 RETRIED = (429, 500, 502, 503, 504)
 BLOCK = 1 << 16
@@ -47,6 +51,7 @@ class Downloader:
             status_forcelist=RETRIED,
             allowed_methods=("GET",),
             respect_retry_after_header=True,
+            retry_after_max=PATIENCE,
             raise_on_status=False,
         )
         self.session = requests.Session()
@@ -88,11 +93,10 @@ class Downloader:
                 log.info("%s broke off (%s); continuing", url, _reason(error))
                 continue
             except OSError as error:
-                raise _disk_error(target, error) from error
+                raise disk_error(target, error) from error
             found = {"url": url, "size": partial.stat().st_size, "md5": _md5(partial)}
             if _matches(found, size, md5):
-                note.write_text(json.dumps(found))
-                return partial.rename(target)
+                return _finished(partial, target, note, found)
             partial.unlink()
             log.info("%s arrived damaged; fetching it again", url)
         raise UserError(f"{url} keeps arriving damaged (size or checksum differ); try again later")
@@ -109,6 +113,15 @@ class Downloader:
             with partial.open("ab" if resumed else "wb") as file:
                 for block in answer.iter_content(BLOCK):
                     file.write(block)
+
+
+def _finished(partial: Path, target: Path, note: Path, found: dict[str, Any]) -> Path:
+    """The file under its name, with the note by which the next run knows it."""
+    try:
+        write_whole(note, json.dumps(found).encode())
+        return partial.rename(target)
+    except OSError as error:
+        raise disk_error(target, error) from error
 
 
 def _matches(found: dict[str, Any], size: int | None, md5: str) -> bool:
@@ -137,7 +150,8 @@ def _reason(error: requests.RequestException) -> str:
     return "no connection"
 
 
-def _disk_error(target: Path, error: OSError) -> UserError:
+def disk_error(target: Path, error: OSError) -> UserError:
+    """What to tell when a file cannot be written."""
     if error.errno == errno.ENOSPC:
         return UserError(f"{target}: the disk is full; make room and run again to continue")
     return UserError(f"{target} cannot be written ({error.strerror})")

@@ -11,6 +11,7 @@ from typing import Protocol
 
 import numpy as np
 
+from components.core.catalogues.download import disk_error
 from components.core.errors import UserError
 from components.core.materials.files import SIDECAR
 from components.core.materials.names import category_of
@@ -76,11 +77,15 @@ def collect(catalogue: Catalogue, folder: Path, count: int, seed: int) -> Path:
         if target.exists():
             continue
         unfinished = folder / f".{item.id}.partial"
-        unfinished.mkdir(parents=True, exist_ok=True)
-        catalogue.fetch(item, unfinished)
-        for leftover in (*unfinished.glob(".*.json"), *unfinished.glob("*.part")):
-            leftover.unlink()
-        described = {**asdict(item), "caption": item.name.lower(), "catalogue": catalogue.title}
-        (unfinished / SIDECAR).write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
-        unfinished.rename(target)
+        try:
+            unfinished.mkdir(parents=True, exist_ok=True)
+            catalogue.fetch(item, unfinished)
+            for leftover in (*unfinished.glob(".*.json"), *unfinished.glob("*.part")):
+                leftover.unlink()
+            described = {**asdict(item), "caption": item.name.lower(), "catalogue": catalogue.title}
+            text = json.dumps(described, indent=2) + "\n"
+            (unfinished / SIDECAR).write_text(text, encoding="utf-8")
+            unfinished.rename(target)
+        except OSError as error:
+            raise disk_error(target, error) from error
     return folder

@@ -7,9 +7,11 @@ loop: what reinforcement learning trains is what users get.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
@@ -21,6 +23,23 @@ from components.core.materials.grid import unpack
 from components.core.materials.material import FloatArray, Material
 
 Progress = Callable[[int, int], None]  # called with (steps done, steps in all)
+Draw = Callable[[tuple[int, ...]], Tensor]
+
+
+@dataclass(frozen=True)
+class Variation:
+    """A seed near another one: all noise is that of `of`, turned towards that of `seed`.
+
+    strength: 0 gives the sample of `of`, 1 that of `seed`. In between the noise is
+    cos(a) n_of + sin(a) n_seed with a = strength * pi / 2, which has unit variance again.
+    """
+
+    seed: int
+    of: Seed
+    strength: float
+
+
+Seed: TypeAlias = "int | Variation"
 
 
 @dataclass(frozen=True)
@@ -45,7 +64,7 @@ class Trajectory:
 def sample(
     model: TextToImage,
     prompts: Sequence[str] | PromptEmbeds,
-    seeds: Sequence[int],
+    seeds: Sequence[Seed],
     *,
     steps: int,
     guidance: float,
@@ -61,7 +80,7 @@ def sample(
 def sample_trajectory(
     model: TextToImage,
     prompts: Sequence[str] | PromptEmbeds,
-    seeds: Sequence[int],
+    seeds: Sequence[Seed],
     *,
     steps: int,
     guidance: float,
@@ -83,7 +102,7 @@ def sample_trajectory(
 def generate_materials(
     model: TextToImage,
     prompts: Sequence[str],
-    seeds: Sequence[int],
+    seeds: Sequence[Seed],
     steps: int = 50,
     guidance: float = 5.0,
     *,
@@ -114,24 +133,33 @@ def _part_of(progress: Progress, start: int, size: int, total: int) -> Progress:
     return lambda step, steps: progress(start * steps + step * size, total * steps)
 
 
-def _initial_latents(
-    model: TextToImage, seeds: Sequence[int]
-) -> tuple[Tensor, list[torch.Generator]]:
-    generators = [torch.Generator().manual_seed(int(seed)) for seed in seeds]
-    return _noise(model, generators), generators
+def _initial_latents(model: TextToImage, seeds: Sequence[Seed]) -> tuple[Tensor, list[Draw]]:
+    sources = [noise_source(seed) for seed in seeds]
+    return _noise(model, sources), sources
 
 
-def _noise(model: TextToImage, generators: Sequence[torch.Generator]) -> Tensor:
-    # Drawn on the CPU: the same seed gives the same noise on every device.
-    draws = [torch.randn(model.latent_shape, generator=generator) for generator in generators]
-    return torch.stack(draws).to(model.device)
+def noise_source(seed: Seed) -> Draw:
+    """What draws the noise of one sample: standard normal, on the CPU, one shape after the other.
+
+    On the CPU the same seed gives the same noise for every device.
+    """
+    if isinstance(seed, Variation):
+        near, new = noise_source(seed.of), noise_source(seed.seed)
+        angle = seed.strength * math.pi / 2
+        return lambda shape: math.cos(angle) * near(shape) + math.sin(angle) * new(shape)
+    generator = torch.Generator().manual_seed(int(seed))
+    return lambda shape: torch.randn(shape, generator=generator)
+
+
+def _noise(model: TextToImage, sources: Sequence[Draw]) -> Tensor:
+    return torch.stack([draw(model.latent_shape) for draw in sources]).to(model.device)
 
 
 @torch.no_grad()
 def _denoise(
     model: TextToImage,
     prompts: Sequence[str] | PromptEmbeds,
-    seeds: Sequence[int],
+    seeds: Sequence[Seed],
     steps: int,
     guidance: float,
     eta: float,
@@ -142,7 +170,7 @@ def _denoise(
     if len(embeds) != len(seeds):
         raise ValueError(f"{len(embeds)} prompts but {len(seeds)} seeds")
     schedule = model.schedule
-    latents, generators = _initial_latents(model, seeds)
+    latents, sources = _initial_latents(model, seeds)
     for index, (t, t_prev) in enumerate(schedule.transitions(steps)):
         velocity = guided_velocity(
             model.unet,
@@ -153,7 +181,7 @@ def _denoise(
             guidance=guidance,
             rescale=rescale,
         )
-        noise = _noise(model, generators)
+        noise = _noise(model, sources)
         step = ddpm_step(schedule, velocity, t, t_prev, latents, noise=noise, eta=eta)
         latents = step.x_prev
         if progress is not None:

@@ -3,12 +3,15 @@
 Circular padding would wrap the grid, not its maps: the left border of the albedo would continue
 the right border of the height. Instead each quadrant is rolled on itself, by another random offset
 at every denoising step, so every place of a map is an inner place most of the time and its two
-borders are denoised as neighbours. The decoder sees the clean latents four times, rolled by half
+borders are denoised as neighbours. A model that was never shown shifted maps loses its layouts that
+way, unless only the last steps are rolled: they join the borders of a layout that is there already.
+The decoder sees the clean latents four times, rolled by half
 a map along no axis, one or both, and each place is taken from where it was far from the borders.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -28,27 +31,36 @@ class RollingUnet(nn.Module):
     """A UNet that looks at every quadrant shifted by an offset drawn anew at each call.
 
     The offsets are one sequence, `seed`'s, whatever is sampled: a sample still depends only on its
-    own seed and on the number of steps.
+    own seed and on the number of steps. before: timesteps from here on, which come first when
+    sampling, are not rolled.
     """
 
-    def __init__(self, unet: nn.Module, seed: int = 0) -> None:
+    def __init__(self, unet: nn.Module, seed: int = 0, before: float = math.inf) -> None:
         super().__init__()
         self.unet = unet
         self.config = unet.config
+        self.before = before
         self._generator = torch.Generator().manual_seed(seed)
 
-    def forward(self, sample: Tensor, *args: Any, **options: Any) -> tuple[Tensor]:
+    def forward(self, sample: Tensor, timestep: Any, *args: Any, **options: Any) -> tuple[Tensor]:
         """Roll, call the UNet with `return_dict=False`, roll back."""
+        if float(torch.as_tensor(timestep).max()) >= self.before:
+            velocity: Tensor = self.unet(sample, timestep, *args, **options)[0]
+            return (velocity,)
         high, wide = sample.shape[-2] // 2, sample.shape[-1] // 2
         down = int(torch.randint(high, (), generator=self._generator))
         right = int(torch.randint(wide, (), generator=self._generator))
-        velocity = self.unet(roll_quadrants(sample, down, right), *args, **options)[0]
+        velocity = self.unet(roll_quadrants(sample, down, right), timestep, *args, **options)[0]
         return (roll_quadrants(velocity, -down, -right),)
 
 
-def tiling(model: TextToImage) -> TextToImage:
-    """The same model, sampling maps whose borders meet; make a new one for each batch."""
-    return model.with_unet(RollingUnet(model.unet))
+def tiling(model: TextToImage, share: float = 1.0) -> TextToImage:
+    """The same model, sampling maps whose borders meet; make a new one for each batch.
+
+    share: of the schedule, counted from its end, in which quadrants are rolled.
+    """
+    timesteps = len(model.schedule.alphas_cumprod)
+    return model.with_unet(RollingUnet(model.unet, before=share * timesteps))
 
 
 def decode_tileable(model: TextToImage, latents_bchw: Tensor) -> Tensor:

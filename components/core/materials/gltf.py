@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import struct
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,7 @@ from components.core.materials.files import write_whole
 from components.core.materials.material import Material
 from components.core.materials.occlusion import occlusion
 from components.core.materials.pixels import encode_normals, png_8
-from components.core.materials.surface import Surface, displaced
+from components.core.materials.surface import Surface, ball, displaced
 
 _LINEAR, _REPEAT, _MIPMAPS = 9729, 10497, 9987
 _FLOAT, _UINT32 = 5126, 5125
@@ -39,9 +39,17 @@ def write_glb(
     write_whole(file, glb(material, resolution, displacement))
 
 
-def glb(material: Material, resolution: int = 128, displacement: float = 0.06) -> bytes:
-    """The bytes that `write_glb` writes."""
-    surface = displaced(material, resolution, displacement)
+def glb(
+    material: Material,
+    resolution: int | None = None,
+    displacement: float = 0.06,
+    shape: Literal["plane", "sphere"] = "plane",
+) -> bytes:
+    """The bytes that `write_glb` writes; a sphere has cells of half that fineness."""
+    if shape == "sphere":
+        surface = ball(material, resolution or 64, displacement)
+    else:
+        surface = displaced(material, resolution or 128, displacement)
     arrays = [
         surface.positions, surface.normals, surface.texcoords, _tangents(surface),
         surface.triangles,
@@ -57,7 +65,8 @@ def glb(material: Material, resolution: int = 128, displacement: float = 0.06) -
 def _tangents(surface: Surface) -> NDArray[np.float32]:
     """(V, 4): towards the image's right along the surface, with the sign that makes up of green."""
     normals = surface.normals
-    along = np.array([1.0, 0.0, 0.0], np.float32) - normals[:, :1] * normals
+    across = np.sum(surface.along * normals, axis=1, keepdims=True)
+    along = surface.along - across * normals
     along /= np.linalg.norm(along, axis=1, keepdims=True)
     return np.pad(along, ((0, 0), (0, 1)), constant_values=1.0).astype(np.float32)
 
@@ -93,7 +102,7 @@ def _document(material: Material, surface: Surface, blobs: list[bytes]) -> dict[
         shading["normalTexture"] = {"index": 2}
     attributes = {"POSITION": 0, "NORMAL": 1, "TEXCOORD_0": 2, "TANGENT": 3}
     return {
-        "asset": {"version": "2.0", "generator": "RealMat"},
+        "asset": {"version": "2.0", "generator": "RealMat", "extras": material.metadata},
         "scene": 0,
         "scenes": [{"nodes": [0]}],
         "nodes": [{"mesh": 0}],

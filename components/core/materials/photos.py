@@ -7,9 +7,10 @@ counted and named instead of stopping a run.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,19 +83,31 @@ def _read(path: Path, size: int) -> NDArray[np.uint8]:
     if not path.is_file():
         raise UserError(f"{path}: there is no such file")
     try:
-        with Image.open(path) as image:
+        return _decode(path, size)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+
+
+def decode_photo(content: bytes, size: int) -> NDArray[np.uint8]:
+    """The centre square of an encoded image, (size, size, 3) uint8; UserError says why not."""
+    return _decode(io.BytesIO(content), size)
+
+
+def _decode(file: Path | BinaryIO, size: int) -> NDArray[np.uint8]:
+    try:
+        with Image.open(file) as image:
             reason = _unusable(image)
             if reason:
-                raise UserError(f"{path}: {reason}")
+                raise UserError(reason)
             # JPEG can decode at a fraction of its size; twice the target keeps the quality.
             image.draft("RGB", (2 * size, 2 * size))
             return _square(image, size)
     except UnidentifiedImageError as error:
-        raise UserError(f"{path}: not an image, whatever its name says") from error
+        raise UserError("not an image, whatever its name says") from error
     except Image.DecompressionBombError as error:
-        raise UserError(f"{path}: too large to be a photograph") from error
+        raise UserError("too large to be a photograph") from error
     except (OSError, SyntaxError, ValueError) as error:
-        raise UserError(f"{path}: damaged or incomplete image ({error})") from error
+        raise UserError(f"damaged or incomplete image ({error})") from error
 
 
 def _unusable(image: Image.Image) -> str:

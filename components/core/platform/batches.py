@@ -28,9 +28,19 @@ def batches(
     for index in track(range(count), name):
         path = work / f"{name}-{index:05d}.npz"
         if not path.exists():
-            partial = path.with_suffix(".partial")
-            with partial.open("wb") as file:
-                np.savez(file, **compute(index))  # type: ignore[arg-type]
-            partial.replace(path)
-        with np.load(path, allow_pickle=False) as stored:
-            yield index, dict(stored)
+            save_arrays(path, compute(index))
+        yield index, load_arrays(path)
+
+
+def save_arrays(path: Path, arrays: Arrays) -> None:
+    """Write `arrays` as a whole file or not at all."""
+    partial = path.with_suffix(".partial")
+    with partial.open("wb") as file:
+        np.savez(file, **arrays)  # type: ignore[arg-type]
+    partial.replace(path)
+
+
+def load_arrays(path: Path) -> Arrays:
+    """What `save_arrays` wrote."""
+    with np.load(path, allow_pickle=False) as stored:
+        return dict(stored)

@@ -11,6 +11,7 @@ import shutil
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,17 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from numpy.typing import NDArray
 
+STATE = "sent.json"  # how far each journal of a folder was sent
 RUN_NOTE = "mlflow_run"  # file in a stage's work folder with the id of its MLflow run
+
+
+@dataclass
+class _Sent:
+    """How far a journal was sent: bytes, and the open run of its stage ("" when it has ended)."""
+
+    offset: int = 0
+    run: str = ""
+    stage: str = ""
 
 
 class JournalTracker:
@@ -92,13 +103,18 @@ class JournalTracker:
 
 @contextmanager
 def journal(
-    folder: Path, stage: str, work: Path, tags: Mapping[str, str]
+    folder: Path, stage: str, work: Path, parent: str, tags: Mapping[str, str]
 ) -> Iterator[JournalTracker]:
-    """Opens a stage's journal; its last line says how the stage ended."""
+    """Opens a stage's journal; its last line says how the stage ended.
+
+    `parent` is the MLflow run of the pipeline, "" for none.
+    """
     tracker = JournalTracker(folder, stage, f"{stage}-{work.stem}")
     note = work / RUN_NOTE
     resume = note.read_text() if note.exists() else ""
-    tracker.write("start", stage=stage, work=str(work), resume=resume, tags=dict(tags))
+    tracker.write(
+        "start", stage=stage, work=str(work), parent=parent, resume=resume, tags=dict(tags)
+    )
     try:
         yield tracker
     except BaseException:
@@ -108,41 +124,57 @@ def journal(
 
 
 class Publisher:
-    """Sends the journals of a folder to MLflow; `poll` sends what is new since the last time."""
+    """Sends the journals of a folder to MLflow; `poll` sends what is new since the last time.
 
-    def __init__(self, client: "MlflowClient", folder: Path, parent: str) -> None:
+    How far each journal was sent lies beside it, so what could not be sent, because MLflow was away
+    or the process was killed, is sent by the next publisher of the folder.
+    """
+
+    def __init__(self, client: "MlflowClient", folder: Path) -> None:
         self.client = client
         self.folder = folder
-        self.parent = parent
-        self._offsets: dict[Path, int] = {}
-        self._trackers: dict[Path, MlflowTracker] = {}
+        self._sent: dict[str, _Sent] = {}
+        with suppress(FileNotFoundError):
+            state = json.loads((folder / STATE).read_text())
+            self._sent = {name: _Sent(**values) for name, values in state.items()}
 
     def poll(self) -> None:
         """Sends all complete lines that have appeared."""
         for path in sorted(self.folder.glob("*.jsonl")):
+            sent = self._sent.setdefault(path.stem, _Sent())
             with path.open("rb") as file:
-                file.seek(self._offsets.get(path, 0))
+                file.seek(sent.offset)
                 for line in file:
                     if not line.endswith(b"\n"):
                         break  # still being written
-                    self._send(path, json.loads(line))
-                    self._offsets[path] = self._offsets.get(path, 0) + len(line)
+                    self._send(path, sent, json.loads(line))
+                    sent.offset += len(line)
+                    self._save()
 
     def close(self) -> None:
-        """Sends the rest and marks the runs of killed stages as such."""
+        """Sends the rest, marks the runs of killed stages as such, and removes the journals."""
         self.poll()
-        for tracker in self._trackers.values():
-            self.client.set_terminated(tracker.run_id, "KILLED")
-        self._trackers.clear()
+        for sent in self._sent.values():
+            if sent.run:
+                self.client.set_terminated(sent.run, "KILLED")
+        self._sent.clear()
+        shutil.rmtree(self.folder, ignore_errors=True)
 
-    def _send(self, path: Path, line: dict[str, Any]) -> None:
+    def _save(self) -> None:
+        partial = self.folder / f".{STATE}.partial"
+        partial.write_text(json.dumps({name: asdict(sent) for name, sent in self._sent.items()}))
+        partial.rename(self.folder / STATE)
+
+    def _send(self, path: Path, sent: "_Sent", line: dict[str, Any]) -> None:
         if line["call"] == "start":
-            run_id = open_run(self.client, line["stage"], self.parent, line["resume"], line["tags"])
-            self._trackers[path] = MlflowTracker(self.client, run_id, line["stage"], lines=None)
+            # A resumed stage whose run this publisher opened already continues that run.
+            resume = line["resume"] or sent.run
+            sent.stage = line["stage"]
+            sent.run = open_run(self.client, sent.stage, line["parent"], resume, line["tags"])
             with suppress(FileNotFoundError):  # the stage may have finished already
-                (Path(line["work"]) / RUN_NOTE).write_text(run_id)
+                (Path(line["work"]) / RUN_NOTE).write_text(sent.run)
             return
-        tracker = self._trackers[path]
+        tracker = MlflowTracker(self.client, sent.run, sent.stage, lines=None)
         match line["call"]:
             case "params":
                 tracker.log_params(line["params"])
@@ -155,8 +187,8 @@ class Publisher:
             case "file":
                 self._send_file(tracker, path.with_suffix("") / line["name"], line["name"])
             case "end":
-                self.client.set_terminated(tracker.run_id, line["status"])
-                del self._trackers[path]
+                self.client.set_terminated(sent.run, line["status"])
+                sent.run = ""
 
     def _send_file(self, tracker: MlflowTracker, path: Path, name: str) -> None:
         if path.is_dir():

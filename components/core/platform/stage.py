@@ -20,6 +20,7 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from components.core.errors import UserError
+from components.core.platform.archive import archive_uri, fetch, keep
 from components.core.platform.artifacts import (
     MANIFEST,
     hash_text,
@@ -30,7 +31,9 @@ from components.core.platform.artifacts import (
 from components.core.platform.journal import RUN_NOTE, journal
 from components.core.platform.key import stage_key
 from components.core.platform.lifeline import follow
+from components.core.platform.pipeline_run import watching
 from components.core.platform.tracking import StageTracker, stage_run
+from components.core.platform.tracking_errors import tracking_errors
 
 STORE = "REALMAT_STORE"  # folder of finished stages; beside the outputs when unset
 PARENT_RUN = "REALMAT_PARENT_RUN"  # MLflow run of the pipeline
@@ -59,15 +62,16 @@ def run_task(
     if LIFELINE in os.environ:
         follow(Path(os.environ[LIFELINE]))
     try:
-        execute(
-            stage,
-            json.dumps({**json.loads(config), **(settings or {})}),
-            inputs={name: _paths(given) for name, given in inputs.items()},
-            output=Path(output),
-            parameters=parameters or {},
-            parent_run=parent_run,
-            cached=cached,
-        )
+        with tracking_errors():
+            execute(
+                stage,
+                json.dumps({**json.loads(config), **(settings or {})}),
+                inputs={name: _paths(given) for name, given in inputs.items()},
+                output=Path(output),
+                parameters=parameters or {},
+                parent_run=parent_run,
+                cached=cached,
+            )
     except UserError as error:
         record({"stage": stage, "state": "refused", "reason": str(error)})
         print(f"{stage}: {error}", flush=True)
@@ -107,11 +111,12 @@ def execute(
     key = stage_key(stage, config, hashes, parameters)
     folder = Path(os.environ.get(STORE) or output.parent / ".store") / stage
     finished, work = folder / key, folder / f"{key}.work"
-    reused = cached and (finished / MANIFEST).is_file()
+    reused = cached and ((finished / MANIFEST).is_file() or fetch(stage, key, finished))
     if reused:
         print(f"{stage}: reused {key}", flush=True)
     else:
         _run(stage, config, inputs, hashes, parameters, parent_run, finished, work, cached=cached)
+    archived = keep(stage, key, finished, fresh=not reused)
     link(finished, output)
     manifest = read_manifest(finished)
     record(
@@ -120,6 +125,7 @@ def execute(
             "state": "finished",
             "key": key,
             "artifact": str(finished),
+            "archived": archived,
             "reused": reused,
             "kind": manifest.kind,
             "content_hash": manifest.content_hash,
@@ -166,6 +172,8 @@ def _run(
     print(f"{stage}: {'resumed' if resumed else 'started'} {finished.name}", flush=True)
     tags = {f"input.{name}": value for name, value in hashes.items()}
     tags |= {f"uri.{name}": uri for name, uri in parameters.items() if uri}
+    if archived := archive_uri(stage, finished.name):
+        tags["archive"] = archived
     with _tracker(stage, parent_run, work, tags, direct=not cached) as tracker:
         for name, given in inputs.items():
             for path in folders(given):
@@ -199,16 +207,17 @@ def _tracker(
 ) -> Iterator[StageTracker]:
     """Opens the stage's journal where one is kept, else (or if `direct`) its MLflow run."""
     folder = os.environ.get(JOURNAL, "")
+    parent = parent_run or os.environ.get(PARENT_RUN, "")
     if folder and not direct:
-        with journal(Path(folder), stage, work, tags) as paper:
+        with journal(Path(folder), stage, work, parent, tags) as paper:
             yield paper
         return
     note = work / RUN_NOTE
-    parent = parent_run or os.environ.get(PARENT_RUN, "")
     resume = note.read_text() if note.exists() else ""
     with stage_run(stage, parent=parent, resume=resume, tags=tags) as tracker:
         note.write_text(tracker.run_id)
-        yield tracker
+        with watching(tracker.client, parent):
+            yield tracker
 
 
 def flat(values: Mapping[str, object], prefix: str = "") -> dict[str, object]:

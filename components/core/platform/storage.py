@@ -16,6 +16,9 @@ from components.core.platform.artifacts import hash_text
 
 CATALOGUES = ("ambientcg", "matsynth", "polyhaven")
 """Schemes of public catalogues, which `components.core.catalogues` opens."""
+_CHECK = "check the bucket's name, the AWS_* variables"
+_ATTEMPTS = 10
+"""Waits of 1, 2, 4, … 20 s at most, so that a store which is busy or restarts is waited for."""
 
 
 class Entry(NamedTuple):
@@ -41,13 +44,16 @@ def fingerprint(uri: str) -> str:
     """Returns a hash of a listing (names, sizes, times) that changes when the files change.
 
     The empty URI, which stands for embedded data, has the empty fingerprint; the address of a
-    public catalogue names its items by count and seed, so it is its own.
+    public catalogue names its items by count and seed, so it is its own. So is that of a labelling
+    project, which is asked at every run.
     """
     if not uri:
         return ""
-    if urlparse(uri).scheme in CATALOGUES:
+    if urlparse(uri).scheme.startswith("label-studio") or urlparse(uri).scheme in CATALOGUES:
         return hash_text(uri)
-    return hash_text("\n".join(f"{entry.name}\0{entry.size}\0{entry.mark}" for entry in _list(uri)))
+    return hash_text(
+        "\n".join(f"{entry.name}\0{entry.size}\0{entry.mark}" for entry in listing(uri))
+    )
 
 
 def open_stream(uri: str) -> BinaryIO:
@@ -64,13 +70,40 @@ def open_stream(uri: str) -> BinaryIO:
         ) from error
 
 
-def upload(folder: Path, uri: str) -> None:
-    """Copies a folder's files to `s3://bucket/prefix`, each with its relative name."""
+def upload(folder: Path, uri: str, last: str = "") -> None:
+    """Copies a folder's files to `s3://bucket/prefix`, each with its relative name.
+
+    The file named `last` goes last: where it lies, all the others do.
+    """
+    from boto3.exceptions import S3UploadFailedError
+
     bucket, prefix = _bucket_and_prefix(uri)
     client = _s3()
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        name = path.relative_to(folder).as_posix()
-        client.upload_file(str(path), bucket, f"{prefix}/{name}" if prefix else name)
+    files = (path for path in folder.rglob("*") if path.is_file())
+    try:
+        for path in sorted(files, key=lambda path: (path == folder / last, path)):
+            name = path.relative_to(folder).as_posix()
+            client.upload_file(str(path), bucket, f"{prefix}/{name}" if prefix else name)
+    except (*_s3_errors(), S3UploadFailedError) as error:
+        raise UserError(
+            f"{uri} cannot be written ({error}): {_CHECK} and the right to write there."
+        ) from error
+
+
+def has_file(uri: str) -> bool:
+    """Whether exactly this S3 object exists."""
+    from botocore.exceptions import ClientError
+
+    bucket, key = _bucket_and_prefix(uri)
+    try:
+        _s3().head_object(Bucket=bucket, Key=key)
+    except ClientError as error:
+        if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") == 404:
+            return False
+        raise UserError(f"{uri} cannot be looked up ({error}): {_CHECK}.") from error
+    except _s3_errors() as error:
+        raise UserError(f"{uri} cannot be looked up ({error}): {_CHECK}.") from error
+    return True
 
 
 def _file_path(uri: str, scheme: str) -> Path:
@@ -81,7 +114,8 @@ def _file_path(uri: str, scheme: str) -> Path:
     return Path(uri).expanduser()
 
 
-def _list(uri: str) -> Iterator[Entry]:
+def listing(uri: str) -> Iterator[Entry]:
+    """The files below `uri`, or the one that lies there, with names relative to it."""
     scheme = urlparse(uri).scheme
     if scheme == "s3":
         yield from _list_s3(uri)
@@ -105,16 +139,21 @@ def _list_s3(uri: str) -> Iterator[Entry]:
                 yield Entry(item["Key"].removeprefix(base), item["Size"], item["ETag"].strip('"'))
     except _s3_errors() as error:
         raise UserError(
-            f"{uri} cannot be listed ({error}): check the bucket's name, the AWS_* variables and "
-            "the right to read it."
+            f"{uri} cannot be listed ({error}): {_CHECK} and the right to read it."
         ) from error
     if not found:
         raise UserError(f"{uri} holds no file: give a prefix below which files lie.")
 
 
 def _download(uri: str, cache: Path) -> Path:
-    bucket, prefix = _bucket_and_prefix(uri)
     folder = cache / hash_text(uri)[:16]
+    download(uri, folder)
+    return folder
+
+
+def download(uri: str, folder: Path) -> None:
+    """Copies what lies below an S3 address into a folder; what is there unchanged stays."""
+    bucket, prefix = _bucket_and_prefix(uri)
     client = _s3()
     for entry in _list_s3(uri):
         target = folder / entry.name
@@ -128,10 +167,12 @@ def _download(uri: str, cache: Path) -> Path:
         target.parent.mkdir(parents=True, exist_ok=True)
         partial = target.with_name(f".{target.name}.partial")
         key = f"{prefix}/{entry.name}" if prefix else entry.name
-        client.download_file(bucket, key, str(partial))
+        try:
+            client.download_file(bucket, key, str(partial))
+        except _s3_errors() as error:
+            raise UserError(f"{uri} cannot be read ({error}): {_CHECK}.") from error
         partial.rename(target)
         mark.write_text(entry.mark)
-    return folder
 
 
 def _bucket_and_prefix(uri: str) -> tuple[str, str]:
@@ -149,8 +190,10 @@ def cache_folder(name: str) -> Path:
 
 def _s3() -> Any:
     import boto3
+    from botocore.config import Config
 
-    return boto3.client("s3")
+    retries = {"mode": "standard", "max_attempts": _ATTEMPTS}
+    return boto3.client("s3", config=Config(retries=retries))
 
 
 def _s3_errors() -> tuple[type[Exception], ...]:

@@ -13,7 +13,10 @@ from urllib.parse import urlparse
 
 
 class Server:
-    """Bodies by path, faults to show first, and the requests that came."""
+    """Bodies by path, faults to show first, and the requests that came.
+
+    A fault is a status, "429 WHEN" with a Retry-After, "truncated" or "damaged".
+    """
 
     def __init__(self) -> None:
         self.bodies: dict[str, bytes] = {}
@@ -46,10 +49,11 @@ def serving() -> Iterator[Server]:
             body = server.bodies.get(self.path) or server.bodies.get(urlparse(self.path).path)
             faults = server.faults[urlparse(self.path).path]
             fault = faults.pop(0) if faults else ""
-            if fault.isdigit() or body is None:
-                self.send_response(int(fault or 404))
-                if fault == "429":
-                    self.send_header("Retry-After", "0")
+            status, _, wait = fault.partition(" ")
+            if status.isdigit() or body is None:
+                self.send_response(int(status or 404))
+                if status == "429":
+                    self.send_header("Retry-After", wait or "0")
                 self.send_header("Content-Length", "0")
                 self.end_headers()
                 return

@@ -2,11 +2,15 @@
 
 import errno
 import hashlib
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from pathlib import Path
+from typing import Any
+from unittest import mock
 
 import pytest
 
-from components.core.catalogues.download import BLOCK, USER_AGENT, Downloader
+from components.core.catalogues.download import BLOCK, PATIENCE, USER_AGENT, Downloader
 from components.core.errors import UserError
 from tests.core.catalogues.server import Server
 
@@ -104,16 +108,90 @@ def test_no_connection_is_one_sentence(downloader: Downloader, tmp_path: Path) -
         downloader.json("http://127.0.0.1:9/assets")
 
 
-def test_a_full_disk_is_told_and_nothing_has_the_files_name(
+def test_a_server_that_says_when_is_asked_then(
     server: Server, downloader: Downloader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(*_: object, **__: object) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
+    waits: list[float] = []
+    monkeypatch.setattr("urllib3.util.retry.time.sleep", waits.append)
+    date = format_datetime(datetime.now(UTC) + timedelta(seconds=300), usegmt=True)
+    past = format_datetime(datetime.now(UTC) - timedelta(seconds=300), usegmt=True)
+    patient = Downloader(retries=4, backoff=0.0)
+    server.faults["/wall.png"] = ["429 7", f"429 {date}", f"429 {past}", "429 999999"]
+    assert fetch(server, patient, tmp_path).read_bytes() == BODY
+    assert len(server.asked("/wall.png")) == 5
+    seconds, until, longest = waits
+    assert seconds == 7
+    assert until == pytest.approx(300, abs=30)
+    assert longest == PATIENCE
 
-    monkeypatch.setattr(Downloader, "_receive", full)
-    with pytest.raises(UserError, match="disk is full"):
+
+def test_a_server_that_stays_busy_is_given_up(
+    server: Server, downloader: Downloader, tmp_path: Path
+) -> None:
+    server.faults["/wall.png"] = ["429"] * 99
+    with pytest.raises(UserError, match=r"status 429.*run again to continue"):
         fetch(server, downloader, tmp_path)
-    assert not (tmp_path / "wall.png").exists()
+    assert not list(tmp_path.glob("wall.png"))
+
+
+def test_a_proxy_that_refuses_or_is_away_is_named(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("no_proxy", "")
+    monkeypatch.setenv("NO_PROXY", "")
+    impatient = Downloader(retries=0, backoff=0.0)
+    # This server knows no proxy's method CONNECT and refuses it.
+    for proxy in ("http://127.0.0.1:9", server.url):
+        monkeypatch.setenv("https_proxy", proxy)
+        with pytest.raises(UserError, match="the proxy refused"):
+            impatient.file("https://catalogue.example/wall.png", tmp_path / "wall.png")
+        with pytest.raises(UserError, match="the proxy refused"):
+            impatient.json("https://catalogue.example/assets")
+    assert not list(tmp_path.iterdir())
+
+
+class Disk:
+    """A disk with room for so many bytes, below every file that is opened for writing."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, room: int) -> None:
+        self.room = room
+        opened = Path.open
+
+        def limited(path: Path, mode: str = "r", *rest: Any, **named: Any) -> Any:
+            file = opened(path, mode, *rest, **named)
+            if mode[0] not in "wa":
+                return file
+            found = mock.MagicMock(wraps=file)
+            found.__enter__.return_value = found
+            found.__exit__.side_effect = lambda *_: file.close()
+            found.write.side_effect = lambda content: self.write(file, content)
+            return found
+
+        monkeypatch.setattr(Path, "open", limited)
+
+    def write(self, file: Any, content: Any) -> int:
+        if len(content) > self.room:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        self.room -= len(content)
+        return int(file.write(content))
+
+
+def test_a_full_disk_is_told_and_the_download_goes_on_where_there_is_room(
+    server: Server, downloader: Downloader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = Disk(monkeypatch, 2 * BLOCK)
+    with pytest.raises(UserError, match=r"wall\.png: the disk is full; make room and run again"):
+        fetch(server, downloader, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["wall.png.part"]
+    disk.room = len(BODY) - 2 * BLOCK  # for the rest of the file, but not for the note beside it
+    with pytest.raises(UserError, match="the disk is full"):
+        fetch(server, downloader, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["wall.png.part"]
+    disk.room = 10_000
+    assert fetch(server, downloader, tmp_path).read_bytes() == BODY
+    assert [headers.get("range") for headers in server.asked("/wall.png")] == [
+        None, f"bytes={2 * BLOCK}-", f"bytes={len(BODY)}-",
+    ]  # fmt: skip
 
 
 def test_an_answer_that_is_no_json_is_a_user_error(server: Server, downloader: Downloader) -> None:

@@ -5,7 +5,14 @@ import torch
 
 from components.core.diffusion.denoiser import guided_velocity
 from components.core.diffusion.model import TextToImage
-from components.core.diffusion.sampler import generate_materials, sample, sample_trajectory
+from components.core.diffusion.sampler import (
+    Seed,
+    Variation,
+    generate_materials,
+    noise_source,
+    sample,
+    sample_trajectory,
+)
 from components.core.diffusion.step import ddpm_step
 
 PROMPTS = ["brick, old red brick wall", "metal, copper", "brick, red"]
@@ -58,3 +65,23 @@ def test_progress_counts_every_step(model: TextToImage) -> None:
 def test_prompts_and_seeds_must_match(model: TextToImage) -> None:
     with pytest.raises(ValueError, match="2 seeds"):
         sample(model, PROMPTS, [1, 2], steps=2, guidance=2.0)
+
+
+def test_a_variation_lies_between_two_seeds(model: TextToImage) -> None:
+    def of(seed: Seed) -> torch.Tensor:
+        return sample(model, PROMPTS[:1], [seed], steps=4, guidance=2.0)
+
+    old, new = of(1), of(2)
+    torch.testing.assert_close(of(Variation(2, of=1, strength=0.0)), old)
+    torch.testing.assert_close(of(Variation(2, of=1, strength=1.0)), new, atol=1e-4, rtol=1e-4)
+    near, far = (of(Variation(2, of=1, strength=x)) for x in (0.2, 0.7))
+    assert (near - old).abs().mean() < (far - old).abs().mean() < (new - old).abs().mean()
+
+
+def test_a_variation_has_the_noise_of_a_seed() -> None:
+    draw = noise_source(Variation(3, of=Variation(2, of=1, strength=0.5), strength=0.4))
+    first, second = draw((20_000,)), draw((20_000,))
+    for noise in (first, second):
+        assert abs(float(noise.mean())) < 0.03
+        assert float(noise.std()) == pytest.approx(1.0, abs=0.02)
+    assert abs(float((first * second).mean())) < 0.03

@@ -54,6 +54,18 @@ def test_a_pointwise_model_is_not_changed_but_sees_other_offsets_each_time() -> 
     assert len({tuple(seen.flatten().tolist()) for seen in recorder.seen}) > 3
 
 
+def test_early_steps_may_be_left_alone() -> None:
+    recorder = Recorder()
+    unet = RollingUnet(recorder, before=150)
+    sample = torch.randn(1, 2, 16, 16, generator=torch.Generator().manual_seed(0))
+    for timestep in (999, 500, 150):
+        unet(sample, torch.tensor([timestep]), return_dict=False)
+    assert all(torch.equal(seen, sample) for seen in recorder.seen)
+    for timestep in (149, 80, 1):
+        unet(sample, timestep, return_dict=False)
+    assert not all(torch.equal(seen, sample) for seen in recorder.seen[3:])
+
+
 def test_a_decoder_that_darkens_borders_leaves_no_seam() -> None:
     def decode(latents: Tensor) -> Tensor:
         image = latents.clone()

@@ -5,11 +5,13 @@ import json
 import struct
 import xml.etree.ElementTree as ET
 import zipfile
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
+import trimesh
 from PIL import Image
 
 from components.core.materials.export import write_mtlx, write_zip
@@ -19,6 +21,7 @@ from components.core.materials.material import Material
 from components.core.materials.occlusion import occlusion
 from components.core.materials.pixels import encode_normals
 from components.core.materials.usd import write_usdz
+from tests.node.gltf import validate
 
 
 def material(size: int = 16) -> Material:
@@ -136,8 +139,6 @@ def test_occlusion_is_the_share_of_the_sky_seen_from_a_groove() -> None:
 
 
 def test_trimesh_reads_the_maps_and_the_tile_back(tmp_path: Path) -> None:
-    import trimesh
-
     made = sample("brick", np.random.default_rng(0), 64)
     write_glb(made, tmp_path / "m.glb", resolution=32, displacement=0.06)
     (mesh,) = trimesh.load_scene(tmp_path / "m.glb").geometry.values()
@@ -186,3 +187,37 @@ def test_usd_s_own_checker_accepts_the_package(tmp_path: Path, resolution: int) 
     surface = shading.ComputeSurfaceSource()[0]
     names = {entry.GetBaseName() for entry in surface.GetInputs()}
     assert {"diffuseColor", "roughness", "metallic", "normal", "occlusion"} <= names
+
+
+@pytest.mark.parametrize("shape", ["plane", "sphere"])
+def test_khronos_validator_finds_no_fault(
+    tmp_path: Path, shape: Literal["plane", "sphere"]
+) -> None:
+    file = tmp_path / "m.glb"
+    file.write_bytes(glb(material(), 16, displacement=0.1, shape=shape))
+    report = validate(file)
+    assert report["issues"]["numErrors"] == 0, report["issues"]["messages"]
+    assert report["issues"]["numWarnings"] == 0, report["issues"]["messages"]
+    assert report["info"]["hasTextures"]
+
+
+def test_the_sphere_is_round_and_faces_outwards(tmp_path: Path) -> None:
+    file = tmp_path / "m.glb"
+    flat = replace(material(), height=np.full_like(material().height, 0.5))
+    file.write_bytes(glb(flat, 16, displacement=0.1, shape="sphere"))
+    (mesh,) = trimesh.load_scene(file).geometry.values()
+    radius = np.linalg.norm(mesh.vertices, axis=1)
+    # Four tiles of one metre go around it.
+    np.testing.assert_allclose(radius, 4 / (2 * np.pi), rtol=1e-4)
+    assert mesh.volume == pytest.approx(4 / 3 * np.pi * (4 / (2 * np.pi)) ** 3, rel=0.01)
+    outwards = mesh.vertices / radius[:, None]
+    assert (mesh.vertex_normals * outwards).sum(axis=1).min() > 0.99
+
+
+def test_relief_stands_out_of_the_sphere(tmp_path: Path) -> None:
+    height = np.full((32, 32), 0.5, np.float32)
+    height[:, 8:16] = 1.0
+    document, binary = parts(glb(replace(material(32), height=height), 16, 0.1, "sphere"))
+    positions = np.frombuffer(view(document, binary, 0), np.float32).reshape(-1, 3)
+    radius = np.linalg.norm(positions, axis=1)
+    assert radius.max() == pytest.approx(4 / (2 * np.pi) + 0.05, rel=1e-3)

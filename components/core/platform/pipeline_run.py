@@ -1,0 +1,53 @@
+"""The MLflow run of a whole pipeline on a cluster: the parent of the stages' runs.
+
+Nobody watches all pods there: the first task opens the run and the last one closes it, a stage that
+fails marks it as failed, and one that is tried again as running.
+"""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from components.core.platform.tracking import ensure_experiment, quiet_mlflow
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+OWNED = "realmat.pipeline"
+"""Tag of runs that the pipeline opened itself, which are its own to close."""
+
+
+def open_pipeline_run(recipe: str, settings: str) -> str:
+    """Opens the run of a recipe, given with its settings as JSON, and returns its id."""
+    client = _client()
+    run = client.create_run(ensure_experiment(), run_name=recipe, tags={OWNED: recipe})
+    client.log_param(run.info.run_id, "recipe", recipe)
+    client.log_dict(run.info.run_id, json.loads(settings), "recipe.json")
+    return str(run.info.run_id)
+
+
+def close_pipeline_run(run: str) -> None:
+    """Marks the run as finished."""
+    _client().set_terminated(run, "FINISHED")
+
+
+@contextmanager
+def watching(client: "MlflowClient", parent: str) -> Iterator[None]:
+    """Lets the pipeline's run say that it has failed while this stage has, and no longer."""
+    if not parent or OWNED not in client.get_run(parent).data.tags:
+        yield
+        return
+    client.update_run(parent, status="RUNNING")
+    try:
+        yield
+    except BaseException:
+        client.set_terminated(parent, "FAILED")
+        raise
+
+
+def _client() -> "MlflowClient":
+    quiet_mlflow()
+    from mlflow import MlflowClient
+
+    return MlflowClient()
