@@ -1,0 +1,40 @@
+"""What accounts may do to the cluster's API, against an exact table."""
+
+import pytest
+
+from tests.manifests.rendered import OVERLAYS, objects
+
+MAY = {
+    ("realmat-pipeline", "trainer.kubeflow.org", "trainjobs", "create"),
+    ("realmat-pipeline", "trainer.kubeflow.org", "trainjobs", "get"),
+    ("realmat-pipeline", "trainer.kubeflow.org", "trainjobs", "watch"),
+    ("realmat-pipeline", "trainer.kubeflow.org", "trainjobs", "delete"),
+    ("realmat-pipeline", "", "pods", "get"),
+    ("realmat-pipeline", "", "pods", "list"),
+    ("realmat-pipeline", "", "pods/log", "get"),
+    # Without these two, Argo's executor in the stage's pod cannot report how the stage ended.
+    ("realmat-pipeline", "argoproj.io", "workflowtaskresults", "create"),
+    ("realmat-pipeline", "argoproj.io", "workflowtaskresults", "patch"),
+}
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_accounts_may_do_this_in_their_namespace_and_nothing_else(overlay: str) -> None:
+    target = f"overlays/{overlay}"
+    assert not objects(target, "ClusterRole", "ClusterRoleBinding")
+    roles = {one["metadata"]["name"]: one["rules"] for one in objects(target, "Role")}
+    found = set()
+    for binding in objects(target, "RoleBinding"):
+        assert binding["roleRef"]["kind"] == "Role"
+        for subject in binding["subjects"]:
+            assert subject["kind"] == "ServiceAccount"
+            assert subject["namespace"] == binding["metadata"]["namespace"] == "realmat"
+            for rule in roles[binding["roleRef"]["name"]]:
+                assert rule.keys() == {"apiGroups", "resources", "verbs"}
+                found |= {
+                    (subject["name"], group, resource, verb)
+                    for group in rule["apiGroups"]
+                    for resource in rule["resources"]
+                    for verb in rule["verbs"]
+                }
+    assert found == MAY
