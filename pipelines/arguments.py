@@ -10,11 +10,12 @@ from pipelines.runs import registry_uri
 CHAMPION = "models:/realmat@champion"
 
 
-def add_model(command: argparse.ArgumentParser) -> None:
-    """Adds `--model`."""
+def add_model(command: argparse.ArgumentParser, what: str = "") -> None:
+    """Adds `--model`; `what` says which models will do."""
     command.add_argument(
-        "--model", metavar="URI", default=CHAMPION, help=f"registry URI or folder ({CHAMPION})"
-    )
+        "--model", metavar="URI", default=CHAMPION,
+        help=f"{what}registry URI or folder ({CHAMPION})",
+    )  # fmt: skip
 
 
 def number(low: int, high: int) -> Callable[[str], int]:

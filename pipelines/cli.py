@@ -14,6 +14,7 @@ from typing import NoReturn
 
 from components.core.errors import UserError
 from pipelines import (
+    commands_label,
     commands_library,
     commands_machine,
     commands_materials,
@@ -43,6 +44,7 @@ def parser() -> argparse.ArgumentParser:
     commands_pipeline.add(commands)
     commands_materials.add(commands)
     commands_library.add(commands)
+    commands_label.add(commands)
     commands_study.add(commands)
     commands_machine.add(commands)
     return top

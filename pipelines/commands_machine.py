@@ -48,6 +48,14 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         "--rate", metavar="N", type=number(1, 1_000_000), default=200,
         help="requests a second that one address may make (default: 200)",
     )  # fmt: skip
+    serve.add_argument(
+        "--rendering-size", metavar="N", type=number(32, 2048), default=384,
+        help="pixels of the demo's renderings; fewer are faster (default: 384)",
+    )  # fmt: skip
+    serve.add_argument(
+        "--meanwhile", metavar="MODEL", default="",
+        help="served until the registry has --model, such as 'small' (default: none, do not start)",
+    )  # fmt: skip
     serve.add_argument("--study-only", action="store_true", help="no model, only the studies")
     add_model(serve)
     add_place(serve)
@@ -79,8 +87,9 @@ def _serve(given: argparse.Namespace) -> int:
             ) from error
     model = "" if given.study_only else given.model
     serve(
-        given.host, given.port, model, place_of(given), root_path=given.root_path, rate=given.rate
-    )
+        given.host, given.port, model, place_of(given), root_path=given.root_path, rate=given.rate,
+        rendering_size=given.rendering_size, meanwhile=given.meanwhile,
+    )  # fmt: skip
     return 0
 
 

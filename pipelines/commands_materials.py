@@ -72,10 +72,10 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         "score",
         help="score how realistic images of materials look",
         description="Scores images by the realism reward: one JSON object a line.",
-        epilog="example: realmat score bricks.png photo.jpg",
+        epilog="example: realmat score bricks.png --model models:/realmat-reward@champion",
     )
     score.add_argument("images", metavar="IMAGE", nargs="+")
-    add_model(score)
+    add_model(score, "a reward or a material model with one: ")
     score.set_defaults(call=_score)
 
 
@@ -247,17 +247,13 @@ def _write(image: Any, file: Path) -> None:
 def _score(given: argparse.Namespace) -> int:
     import numpy as np
 
-    from components.core.generator import load_scorer
+    from components.core.generator import load_reward
     from components.core.materials.photos import read_photo
+    from components.core.realism.model import SIZE
 
-    images = [(read_photo(Path(name), SCORE_SIZE) * 255).round() for name in given.images]
+    images = [(read_photo(Path(name), SIZE) * 255).round() for name in given.images]
     find_registry(given.model)
-    features, scorer = load_scorer(given.model)
-    scores = scorer(features.images(np.stack(images).astype(np.uint8)))
+    scores = load_reward(given.model)(np.stack(images).astype(np.uint8))
     for name, score in zip(given.images, scores, strict=True):
         print(json.dumps({"image": name, "score": round(float(score), 6)}))
     return 0
-
-
-SCORE_SIZE = 256
-"""Side in pixels at which images are read; CLIP brings them to its own size."""

@@ -43,10 +43,31 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     )
     submit.add_argument("recipe", metavar="RECIPE", help="a name or a .toml file")
     submit.add_argument("--host", metavar="URL", required=True, help="address of the service")
-    submit.add_argument("--wait", action="store_true", help="until the run has ended")
+    submit.add_argument(
+        "--wait", action="store_true", help="until the run has ended, with each stage's state"
+    )
+    submit.add_argument(
+        "--cron",
+        metavar="SCHEDULE",
+        default="",
+        help="start it again and again, such as '0 3 * * 1' for Mondays at three",
+    )
+    _add_signing_in(submit)
     _add_sources(submit)
     _add_settings(submit)
     submit.set_defaults(call=_submit)
+
+
+def _add_signing_in(submit: argparse.ArgumentParser) -> None:
+    signing = submit.add_argument_group("signing in (default: without)")
+    for name, metavar, what in (
+        ("--namespace", "NAME", "the profile's namespace, where Kubeflow has many users"),
+        ("--token-file", "FILE", "file with a token, read at every request"),
+        ("--oidc-issuer", "URL", "provider that gives tokens to a client"),
+        ("--oidc-client-id", "ID", "that client; its secret is in REALMAT_OIDC_CLIENT_SECRET"),
+        ("--certificate", "FILE", "certificates of the authority that --host is signed by"),
+    ):
+        signing.add_argument(name, metavar=metavar, default="", help=what)
 
 
 RUN_EXAMPLE = "realmat run laptop --photos photos/ --set ddpo_lora.epochs=8"
@@ -66,12 +87,25 @@ def _command(
 def _add_sources(command: argparse.ArgumentParser) -> None:
     for name, what in (
         ("photos", "photographs of materials"),
+        ("examples", "example photographs that the search is to find, one sub-folder a category"),
         ("environments", ".hdr or .exr environment maps"),
         ("materials", "PBR material sets"),
     ):
         command.add_argument(
             f"--{name}", metavar="URI", default="", help=f"folder or s3:// address of {what}"
         )
+    command.add_argument(
+        "--preferences",
+        metavar="URI",
+        default="",
+        help="table of `realmat study export --preferences`: votes that train the reward too",
+    )
+    command.add_argument(
+        "--labels",
+        metavar="URI",
+        default="",
+        help="have people judge: label-studio://HOST/PROJECT (see `realmat label --help`)",
+    )
 
 
 def _add_settings(command: argparse.ArgumentParser) -> None:
@@ -99,8 +133,11 @@ def _sources(given: argparse.Namespace) -> "Sources":
 
     return Sources(
         photos=absolute(given.photos),
+        examples=absolute(given.examples),
         environments=absolute(given.environments),
         materials=absolute(given.materials),
+        labels=given.labels,
+        preferences=absolute(given.preferences),
     )
 
 
@@ -129,16 +166,34 @@ def _compile(given: argparse.Namespace) -> int:
 
 def _submit(given: argparse.Namespace) -> int:
     import json
+    import sys
     import tempfile
 
-    from pipelines.cluster import compile_pipeline, submit
+    from pipelines.authentication import Credentials
+    from pipelines.cluster import compile_pipeline
+    from pipelines.submission import Service, six_fields
 
     recipe, sources = _recipe(given), _sources(given)
     for name, uri in sources.model_dump().items():
         if uri and "://" not in uri:
             raise UserError(f"--{name} {uri} is a local path: give an s3:// address on a cluster.")
+    if given.cron:
+        six_fields(given.cron)
+    credentials = Credentials(
+        token_file=given.token_file, oidc_issuer=given.oidc_issuer, oidc_client=given.oidc_client_id
+    )
+    service = Service(given.host, credentials, given.namespace, given.certificate)
     with tempfile.TemporaryDirectory() as folder:
         pipeline = compile_pipeline(recipe, Path(folder) / "pipeline.yaml")
-        result = submit(recipe, pipeline, sources.model_dump(), given.host, given.wait)
+        uploaded = service.upload(recipe, pipeline)
+    if given.cron:
+        print(json.dumps(service.schedule(recipe, uploaded, sources.model_dump(), given.cron)))
+        return 0
+    result = service.start(recipe, uploaded, sources.model_dump())
+    if given.wait:
+        print(f"started {result['link']}", file=sys.stderr, flush=True)
+        result["state"] = service.wait(
+            result["run"], lambda line: print(line, file=sys.stderr, flush=True)
+        )
     print(json.dumps(result))
-    return 0 if result.get("state", "SUCCEEDED").upper().endswith("SUCCEEDED") else 1
+    return 0 if result.get("state", "SUCCEEDED") == "SUCCEEDED" else 1

@@ -32,7 +32,9 @@ def add(commands: Any) -> None:
     export.add_argument("name", metavar="NAME")
     export.add_argument("-o", "--output", metavar="FILE", required=True, help=".csv or .parquet")
     export.add_argument(
-        "--preferences", action="store_true", help="pairs of preferred and other, to train on"
+        "--preferences",
+        action="store_true",
+        help="pairs of preferred and other, to train on (as .parquet with their images)",
     )
     add_place(export)
     export.set_defaults(call=_export)
@@ -184,14 +186,16 @@ def _results(given: argparse.Namespace) -> int:
 
 
 def _export(given: argparse.Namespace) -> int:
-    from apps.study.export import methods_of, preferences, table_bytes, votes_of
+    from apps.study.export import methods_of, preferences, table_bytes, votes_of, with_images
     from components.core.materials.files import write_whole
 
-    database = place_of(given).database()
+    place, output = place_of(given), Path(given.output)
+    database = place.database()
     table = votes_of(database, given.name)
     if given.preferences:
         table = preferences(table, methods_of(database, given.name))
-    output = Path(given.output)
+        if output.suffix.lower() == ".parquet":
+            table = with_images(table, database, given.name, place.media)
     write_whole(output, table_bytes(table, output.suffix))
     print(f"{output}: {len(table)} rows")
     return 0

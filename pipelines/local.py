@@ -27,24 +27,35 @@ from pydantic import BaseModel
 
 from components.core.errors import UserError
 from components.core.platform.lifeline import lifeline
+from components.core.platform.tracking_errors import tracking_errors
 from pipelines.cluster import compile_pipeline
-from pipelines.preflight import check_sources
+from pipelines.preflight import check_examples, check_labels, check_preferences, check_sources
 from pipelines.recipe import Recipe
 from pipelines.record import PipelineRecord
 from pipelines.runs import CHECKOUT, mark_champion
 
 
 class Sources(BaseModel, frozen=True):
-    """Folders that the user gives in place of the embedded data; "" is the embedded data."""
+    """What the user gives in place of the embedded data; "" is the embedded data.
+
+    labels is the address of a labelling project, preferences a table, the others are folders;
+    examples has one sub-folder for each category.
+    """
 
     photos: str = ""
+    examples: str = ""
     environments: str = ""
     materials: str = ""
+    labels: str = ""
+    preferences: str = ""
 
 
 def run_local(recipe: Recipe, output: Path, sources: Sources, until: str = "") -> dict[str, Any]:
     """Runs a recipe's pipeline, up to the stage `until` if given, and returns its report."""
-    check_sources(**sources.model_dump())
+    check_sources(**sources.model_dump(exclude={"examples", "labels", "preferences"}))
+    check_labels(recipe, sources.labels, until)
+    check_preferences(sources.preferences)
+    check_examples(sources.examples)
     output = output.resolve()
     scratch = output / "kfp"
     with locked(output), environment(output, scratch):
@@ -53,7 +64,7 @@ def run_local(recipe: Recipe, output: Path, sources: Sources, until: str = "") -
             truncate(pipeline, until)
         shutil.rmtree(scratch, ignore_errors=True)
         scratch.mkdir()
-        with PipelineRecord(recipe, sources.model_dump()) as record:
+        with tracking_errors(), PipelineRecord(recipe, sources.model_dump()) as record:
             with lifeline(scratch / "lifeline"), record.publishing():
                 _execute(pipeline, scratch, sources, record, output / "run.log")
             report = record.report(output / "report")
@@ -92,7 +103,7 @@ def environment(output: Path, scratch: Path) -> Iterator[None]:
     os.environ.update(
         REALMAT_STORE=str(output / "store"),
         REALMAT_RECORD=str(scratch / "record.jsonl"),
-        REALMAT_JOURNAL=str(scratch / "journal"),
+        REALMAT_JOURNAL=str(output / "journal"),
         REALMAT_LIFELINE=str(scratch / "lifeline"),
         PYTHONPATH=os.pathsep.join([str(CHECKOUT), *filter(None, [before.get("PYTHONPATH")])]),
         PYTHONUNBUFFERED="1",
@@ -112,7 +123,7 @@ def environment(output: Path, scratch: Path) -> Iterator[None]:
 
 def truncate(pipeline: Path, until: str) -> None:
     """Removes from a compiled pipeline what a stage does not need."""
-    document = yaml.safe_load(pipeline.read_text())
+    document, *platform = yaml.safe_load_all(pipeline.read_text())
     tasks = document["root"]["dag"]["tasks"]
     # A loop is a task whose own tasks lie in a component.
     inner = {
@@ -127,7 +138,7 @@ def truncate(pipeline: Path, until: str) -> None:
         kept.add(name)
         waiting.extend(set(tasks[name].get("dependentTasks", [])) - kept)
     document["root"]["dag"]["tasks"] = {name: tasks[name] for name in tasks if name in kept}
-    pipeline.write_text(yaml.safe_dump(document, sort_keys=False))
+    pipeline.write_text(yaml.safe_dump_all([document, *platform], sort_keys=False))
 
 
 def _execute(
@@ -152,7 +163,7 @@ def _execute(
 
 NOISE = (
     r"[\[{}]", "-{20}", "Traceback", "WARNING", "INFO", "DEBUG",
-    r"\w+: \w+\( name=",  # kfp: the artifacts that a task wrote
+    r"\w+: \w+\( name=", "Output: ",  # kfp: what a task wrote
     r".*Warning: ", r"\w+Error\(",  # libraries: what they make do without
 )  # fmt: skip
 

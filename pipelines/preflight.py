@@ -4,6 +4,10 @@ from pathlib import Path
 
 from components.core.errors import UserError
 from components.core.platform.storage import fingerprint, local_path
+from pipelines.recipe import STAGES, Recipe
+
+PATIENCE = 10.0
+"""Seconds for which a server that does not answer is asked again, before anything has begun."""
 
 
 def check_sources(photos: str, environments: str, materials: str) -> None:
@@ -19,6 +23,37 @@ def check_sources(photos: str, environments: str, materials: str) -> None:
         fingerprint(uri)
         if uri and "://" not in uri:
             check(local_path(uri))
+
+
+def check_labels(recipe: Recipe, labels: str, until: str) -> None:
+    """UserError when people are to judge, but Label Studio does not answer or refuses the key."""
+    stages = STAGES[: STAGES.index(until) + 1] if until else STAGES
+    people = bool(labels) or recipe.annotation_sync.source == "label_studio"
+    if not people or "annotation_sync" not in stages:
+        return
+    from labeling.address import parse
+    from labeling.label_studio import connect, default_address
+
+    project = recipe.annotation_sync.project
+    connect(parse(labels) if labels else default_address(project), patience=PATIENCE).check()
+
+
+def check_preferences(uri: str) -> None:
+    """UserError when the table of preferences is missing or is none with images."""
+    fingerprint(uri)
+    if uri and "://" not in uri:
+        from components.reward_training.preferences import check_table
+
+        check_table(uri)
+
+
+def check_examples(uri: str) -> None:
+    """UserError when the folder of examples is missing, or names a category that there is not."""
+    fingerprint(uri)
+    if uri:
+        from components.photo_retrieval.examples import list_examples
+
+        list_examples(uri)
 
 
 def _check_photos(folder: Path) -> None:

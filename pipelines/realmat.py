@@ -14,6 +14,7 @@ from components.annotation_sync.component import annotation_sync
 from components.ddpo_lora.component import ddpo_lora
 from components.evaluation.component import evaluation
 from components.material_sampling.component import material_sampling
+from components.photo_embedding.component import photo_embedding
 from components.photo_retrieval.component import photo_retrieval
 from components.prompt_selection.component import prompt_selection
 from components.realism_labels.component import realism_labels
@@ -21,7 +22,9 @@ from components.registration.component import registration
 from components.reward_training.component import reward_training
 from components.sdxl_finetune.component import sdxl_finetune
 from components.synthetic_data.component import synthetic_data
-from pipelines.recipe import Recipe, Resources
+from pipelines.parent_run import close_run, open_run
+from pipelines.placement import place
+from pipelines.recipe import Recipe
 
 NAME = "realmat"
 
@@ -31,14 +34,20 @@ def pipeline_of(recipe: Recipe) -> Any:
 
     @dsl.pipeline(name=NAME, description=recipe.description or None)
     def realmat(
-        photos: str = "", environments: str = "", materials: str = "", parent_run: str = ""
+        photos: str = "",
+        examples: str = "",
+        environments: str = "",
+        materials: str = "",
+        labels: str = "",
+        preferences: str = "",
+        parent_run: str = "",
     ) -> None:
         """From materials and photographs to a registered text-to-material model.
 
         1. Vary materials and pack their maps into 2×2 grids with captions.
         2. Fine-tune SDXL on the grids: it now makes materials, somewhat synthetic ones.
         3. Sample such materials and render them under random natural light.
-        4. Meanwhile, search a photo database for photographs of materials.
+        4. Meanwhile, embed a photo database, part by part, and search it for materials.
         5. Have people judge some images of both sets for realism.
         6. Train one linear classifier for each set and label the rest with it.
         7. Train the realism reward on these labels.
@@ -49,22 +58,38 @@ def pipeline_of(recipe: Recipe) -> Any:
 
         Args:
             photos: folder of photographs; "" is the database that the project renders itself.
+            examples: folder of example photographs by category; "" is none.
             environments: folder of environment maps; "" is the embedded lights.
             materials: folder of material sets; "" is the procedural library alone.
-            parent_run: MLflow run of this pipeline, below which each stage opens its own.
+            labels: address of a Label Studio project; "" is what the recipe says.
+            preferences: table of preferences between images; "" is none.
+            parent_run: MLflow run of this pipeline, below which each stage opens its own; "" opens
+                one.
         """
-        run = _runner(recipe, parent_run)
+        opened = open_run(given=parent_run, recipe=recipe.name, settings=recipe.model_dump_json())
+        _uncached(opened, recipe, "open_run")
+        run = _runner(recipe, opened.output)
         parts = list(range(recipe.synthetic_data.parts))
         with dsl.ParallelFor(items=parts) as part:
             shards = run(synthetic_data, part=part, materials=materials, environments=environments)
         model = run(sdxl_finetune, dataset=dsl.Collected(shards))
         generated = run(material_sampling, model=model, environments=environments)
-        photographs = run(photo_retrieval, photos=photos, environments=environments)
-        annotations = run(annotation_sync, photographs=photographs, generated=generated)
-        labels = run(
+        with dsl.ParallelFor(items=list(range(recipe.photo_embedding.parts))) as part:
+            features = run(photo_embedding, part=part, photos=photos, environments=environments)
+        photographs = run(photo_retrieval, features=dsl.Collected(features), examples=examples)
+        annotations = run(
+            annotation_sync, labels=labels, photographs=photographs, generated=generated
+        )
+        spread = run(
             realism_labels, photographs=photographs, generated=generated, annotations=annotations
         )
-        reward = run(reward_training, photographs=photographs, generated=generated, labels=labels)
+        reward = run(
+            reward_training,
+            photographs=photographs,
+            generated=generated,
+            labels=spread,
+            preferences=preferences,
+        )
         prompts = run(prompt_selection, model=model, reward=reward, environments=environments)
         lora = run(
             ddpo_lora, model=model, reward=reward, prompts=prompts, environments=environments
@@ -79,31 +104,27 @@ def pipeline_of(recipe: Recipe) -> Any:
             dataset=dsl.Collected(shards),
             environments=environments,
         )
-        run(registration, model=model, lora=lora, reward=reward, evaluation=measured)
+        registered = run(registration, model=model, lora=lora, reward=reward, evaluation=measured)
+        closed = close_run(given=parent_run, run=opened.output).after(registered.task)
+        _uncached(closed, recipe, "close_run")
 
     return realmat
 
 
-def _runner(recipe: Recipe, parent_run: str) -> Callable[..., Any]:
+def _runner(recipe: Recipe, parent_run: Any) -> Callable[..., Any]:
     """Returns a function that adds one stage's task and gives back the artifact it writes."""
 
     def run(component: Any, **inputs: Any) -> Any:
         stage = component.name.replace("-", "_")
         task = component(config=recipe.section(stage), parent_run=parent_run, **inputs)
-        task.set_display_name(stage)
-        # The stage's own store knows code and content; Kubeflow's cache knows neither.
-        task.set_caching_options(enable_caching=False)
-        _place(task, recipe, stage)
+        _uncached(task, recipe, stage)
         return task.output
 
     return run
 
 
-def _place(task: Any, recipe: Recipe, stage: str) -> None:
-    cluster = recipe.cluster
-    resources = cluster.resources.get(stage, Resources())
-    task.set_container_image(cluster.image)
-    task.set_cpu_request(resources.cpu).set_cpu_limit(resources.cpu)
-    task.set_memory_request(resources.memory).set_memory_limit(resources.memory)
-    if resources.gpus:
-        task.set_accelerator_type(cluster.accelerator).set_accelerator_limit(resources.gpus)
+def _uncached(task: Any, recipe: Recipe, name: str) -> None:
+    task.set_display_name(name)
+    # The stage's own store knows code and content; Kubeflow's cache knows neither.
+    task.set_caching_options(enable_caching=False)
+    place(task, recipe.cluster, name)

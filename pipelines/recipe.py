@@ -22,6 +22,7 @@ from components.core.platform.seeds import derive_seed
 from components.ddpo_lora.config import Config as DdpoLora
 from components.evaluation.config import Config as Evaluation
 from components.material_sampling.config import Config as MaterialSampling
+from components.photo_embedding.config import Config as PhotoEmbedding
 from components.photo_retrieval.config import Config as PhotoRetrieval
 from components.prompt_selection.config import Config as PromptSelection
 from components.realism_labels.config import Config as RealismLabels
@@ -29,6 +30,7 @@ from components.registration.config import Config as Registration
 from components.reward_training.config import Config as RewardTraining
 from components.sdxl_finetune.config import Config as SdxlFinetune
 from components.synthetic_data.config import Config as SyntheticData
+from pipelines.cluster_config import Cluster
 
 RECIPES = Path(__file__).parent / "recipes"
 Json = dict[str, Any]
@@ -45,26 +47,6 @@ class Shared(BaseModel, frozen=True, extra="forbid"):
     device: str = Field("auto", pattern="^(auto|cpu|cuda)$", description="Where to compute.")
 
 
-class Resources(BaseModel, frozen=True, extra="forbid"):
-    """What one stage asks of a cluster; ignored on one machine."""
-
-    cpu: str = Field("2", description="CPU request and limit, in Kubernetes' notation.")
-    memory: str = Field("8Gi", description="Memory request and limit.")
-    gpus: int = Field(0, ge=0, description="GPUs of one pod.")
-
-
-class Cluster(BaseModel, frozen=True, extra="forbid"):
-    """Where stages run on a cluster; ignored on one machine."""
-
-    image: str = Field(
-        "realmat-python:0.1.0", min_length=1, description="Image of every stage; pin it by digest."
-    )
-    accelerator: str = Field("nvidia.com/gpu", description="Resource name of the GPUs.")
-    resources: dict[str, Resources] = Field(
-        default_factory=dict, description="Requests by stage; other stages take the defaults."
-    )
-
-
 class Recipe(BaseModel, frozen=True, extra="forbid"):
     """All settings of one run; the stages' sections are in the order of the pipeline."""
 
@@ -75,6 +57,7 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
     synthetic_data: SyntheticData = Field(default_factory=SyntheticData)
     sdxl_finetune: SdxlFinetune = Field(default_factory=SdxlFinetune)
     material_sampling: MaterialSampling = Field(default_factory=MaterialSampling)
+    photo_embedding: PhotoEmbedding = Field(default_factory=PhotoEmbedding)
     photo_retrieval: PhotoRetrieval = Field(default_factory=PhotoRetrieval)
     annotation_sync: AnnotationSync = Field(default_factory=AnnotationSync)
     realism_labels: RealismLabels = Field(default_factory=RealismLabels)
@@ -129,12 +112,13 @@ def build_recipe(values: Mapping[str, Any], source: str) -> Recipe:
         recipe = Recipe.model_validate(_merged(values, shared))
     except ValidationError as error:
         raise UserError(f"{source}: {_sentence(error, values)}") from error
-    for stage in recipe.cluster.resources:
-        if stage not in STAGES:
-            raise UserError(
-                f"{source}: cluster.resources.{stage} names no stage"
-                f"{_closest(stage, STAGES)}: use the name of a stage."
-            )
+    for table in ("resources", "nodes"):
+        for stage in getattr(recipe.cluster, table):
+            if stage not in STAGES:
+                raise UserError(
+                    f"{source}: cluster.{table}.{stage} names no stage"
+                    f"{_closest(stage, STAGES)}: use the name of a stage."
+                )
     return recipe
 
 

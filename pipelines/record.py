@@ -14,6 +14,7 @@ from components.core.errors import UserError
 from components.core.platform.journal import Publisher
 from components.core.platform.stage import JOURNAL, RECORD
 from components.core.platform.tracking import ensure_experiment, quiet_mlflow
+from components.core.platform.tracking_errors import explained
 from pipelines.recipe import STAGES, Recipe
 from pipelines.runs import StageFailed
 
@@ -67,6 +68,8 @@ class PipelineRecord:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        if error is not None and explained(error) is not None:
+            return  # MLflow is away: there is nobody to tell
         for stage, lines in self.finished().items():
             hashes = " ".join(line["content_hash"] for line in lines)
             self.client.set_tag(self.run_id, f"output.{stage}", hashes[:MAX_TAG])
@@ -82,12 +85,18 @@ class PipelineRecord:
     @contextlib.contextmanager
     def publishing(self) -> Iterator[None]:
         """Sends the stages' journals to MLflow while they run."""
-        publisher = Publisher(self.client, Path(os.environ[JOURNAL]), self.run_id)
+        publisher = Publisher(self.client, Path(os.environ[JOURNAL]))
         ended = threading.Event()
 
         def poll() -> None:
             while not ended.wait(SECONDS_BETWEEN_POLLS):
-                publisher.poll()
+                try:
+                    publisher.poll()
+                except Exception as error:
+                    # Nothing is lost: the journal keeps what MLflow does not take now.
+                    if explained(error) is None:
+                        raise
+                    print(f"tracking: {explained(error)}", flush=True)
 
         thread = threading.Thread(target=poll, name="journal", daemon=True)
         thread.start()

@@ -18,6 +18,11 @@ class Config(BaseModel, frozen=True, extra="forbid"):
     )
     steps: int = Field(50, ge=2, le=1000, description="Denoising steps of a sample.")
     guidance: float = Field(5.0, ge=1, description="Classifier-free guidance; 1 switches it off.")
+    tiling: float = Field(
+        1.0, gt=0, le=1,
+        description="Share of the schedule, from its end, in which tileable samples are rolled; "
+        "the registered model does so too.",
+    )  # fmt: skip
     batch_size: int = Field(16, ge=1, description="Materials sampled at once.")
     resamples: int = Field(
         10_000, ge=100, description="Draws of the bootstrap and of the sign-flip test."

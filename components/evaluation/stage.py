@@ -198,7 +198,11 @@ def write(
     reported = {key: result[key] for key in REPORTED if key in result}
     details = {
         **{key: value for key, value in result.items() if key not in REPORTED},
-        "sampling": {"steps": config.steps, "guidance": config.guidance},
+        "sampling": {
+            "steps": config.steps,
+            "guidance": config.guidance,
+            "tiling": config.tiling,
+        },
         "environments": len(environments),
         "seam": {name: median_seam(side.materials) for name, side in sides.items()},
         "separability": {name: auc(photo_scores, values) for name, values in samples.items()},

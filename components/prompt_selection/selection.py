@@ -29,18 +29,24 @@ def shares(total: int, parts: Sequence[str]) -> dict[str, int]:
     return {part: each + (index < left) for index, part in enumerate(parts)}
 
 
+def rank(candidates: Sequence[Candidate]) -> dict[str, list[Candidate]]:
+    """By category, from the lowest mean score up; equal scores in the order of the prompts."""
+    ranked: dict[str, list[Candidate]] = {}
+    for candidate in sorted(candidates, key=lambda c: (c.category, c.mean_score, c.prompt)):
+        ranked.setdefault(candidate.category, []).append(candidate)
+    return ranked
+
+
 def lowest_per_category(candidates: Sequence[Candidate], total: int) -> list[Candidate]:
     """`total` candidates, the lowest ones of each category in nearly equal numbers.
 
     When `total` is not a multiple of the number of categories, one more is taken where the next
     candidate has the lowest score; a category with too few candidates leaves its share to others.
     """
-    ranked: dict[str, list[Candidate]] = {}
-    for candidate in sorted(candidates, key=lambda c: (c.mean_score, c.prompt)):
-        ranked.setdefault(candidate.category, []).append(candidate)
+    ranked = rank(candidates)
     chosen: list[Candidate] = []
-    for rank in range(max(map(len, ranked.values()), default=0)):
-        row = [of_category[rank] for of_category in ranked.values() if rank < len(of_category)]
+    for place in range(max(map(len, ranked.values()), default=0)):
+        row = [of_category[place] for of_category in ranked.values() if place < len(of_category)]
         room = total - len(chosen)
         chosen += sorted(row, key=lambda c: (c.mean_score, c.prompt))[:room]
     return sorted(chosen, key=lambda c: (c.category, c.mean_score))

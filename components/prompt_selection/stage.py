@@ -4,6 +4,8 @@ Section 4.3 of the paper: 1,000 prompts over 16 categories, ten samples of each,
 Prompts to measure generalisation are drawn from those that no stage trains on.
 """
 
+import csv
+import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,9 +25,11 @@ from components.prompt_selection.selection import (
     Candidate,
     draw_pool,
     lowest_per_category,
+    rank,
 )
 
 KIND = "prompts"
+RANKING = "ranking.csv"
 
 
 def run(
@@ -67,6 +71,8 @@ def write(
     with new_artifact(output, KIND, "prompt_selection", config) as folder:
         text = "".join(json.dumps(line) + "\n" for line in lines)
         (folder / "prompts.jsonl").write_text(text, encoding="utf-8")
+        (folder / RANKING).write_text(ranking_table(candidates, chosen), encoding="utf-8")
+        tracker.log_artifact(folder / RANKING)
     tracker.log_metrics(
         {
             "candidates": len(candidates),
@@ -76,7 +82,18 @@ def write(
             "mean_score_of_train_prompts": float(np.mean([c.mean_score for c in chosen])),
         }
     )
-    tracker.log_dict({"candidates": [vars(candidate) for candidate in candidates]}, "scores.json")
+
+
+def ranking_table(candidates: Sequence[Candidate], chosen: Sequence[Candidate]) -> str:
+    """All candidates as CSV, by category and from the lowest mean score up; ranks start at 1."""
+    taken = {candidate.prompt for candidate in chosen}
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(["category", "rank", "mean_score", "chosen", "prompt"])
+    for category, ranked in rank(candidates).items():
+        for place, c in enumerate(ranked, 1):
+            writer.writerow([category, place, f"{c.mean_score:.6f}", c.prompt in taken, c.prompt])
+    return out.getvalue()
 
 
 def score_candidates(

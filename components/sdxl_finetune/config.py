@@ -15,7 +15,8 @@ class Config(BaseModel, frozen=True, extra="forbid"):
         120, ge=1, description="Grids in one optimizer step, over all processes."
     )
     micro_batch_size: int = Field(5, ge=1, description="Grids in one forward pass of a process.")
-    processes: int = Field(1, ge=1, description="Training processes on this machine (torchrun).")
+    processes: int = Field(1, ge=1, description="Training processes of each node (torchrun).")
+    nodes: int = Field(1, ge=1, description="Machines; more than one make a TrainJob on a cluster.")
     learning_rate: float = Field(2e-6, gt=0, description="AdamW's learning rate.")
     warmup_steps: int = Field(0, ge=0, description="Steps in which the learning rate grows to it.")
     weight_decay: float = Field(1e-2, ge=0, description="AdamW's weight decay.")
@@ -57,13 +58,19 @@ class Config(BaseModel, frozen=True, extra="forbid"):
     @property
     def accumulation(self) -> int:
         """Forward passes of each process in one optimizer step."""
-        return self.batch_size // (self.micro_batch_size * self.processes)
+        return self.batch_size // (self.micro_batch_size * self.world_size)
+
+    @property
+    def world_size(self) -> int:
+        """Training processes in all."""
+        return self.nodes * self.processes
 
     @model_validator(mode="after")
     def _batch_divides(self) -> "Config":
-        if self.accumulation * self.micro_batch_size * self.processes != self.batch_size:
+        if self.accumulation * self.micro_batch_size * self.world_size != self.batch_size:
             raise ValueError(
                 f"batch_size ({self.batch_size}) must be a multiple of micro_batch_size "
-                f"({self.micro_batch_size}) times processes ({self.processes})"
+                f"({self.micro_batch_size}) times nodes ({self.nodes}) times processes "
+                f"({self.processes})"
             )
         return self

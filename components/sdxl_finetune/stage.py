@@ -12,7 +12,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +27,7 @@ from components.core.errors import UserError
 from components.core.platform.artifacts import new_artifact, open_artifact
 from components.core.platform.seeds import derive_seed
 from components.core.platform.tracking import Tracker
+from components.core.platform.trainjob import train_on_nodes
 from components.sdxl_finetune.config import Config
 from components.sdxl_finetune.data import build_cache
 from components.sdxl_finetune.device import announce_device, compute_device
@@ -46,7 +47,7 @@ def run(
     tracker.log_params({"parameters": sum(p.numel() for p in model.unet.parameters())})
     build_cache(grids, model, config, work / CACHE)
     if not (work / RESULT).exists():
-        if config.processes == 1:
+        if config.world_size == 1:
             train_in_process(config, work, lambda m, step: tracker.log_metrics(m, step=step))
         else:
             train_in_processes(config, work, tracker)
@@ -59,29 +60,46 @@ def run(
 
 
 def train_in_processes(config: Config, work: Path, tracker: Tracker) -> None:
-    """Start torchrun on this machine and forward the metrics of rank 0 while it trains."""
+    """Start torchrun, here or on a cluster's nodes, and forward rank 0's metrics meanwhile."""
     (work / CONFIG).write_text(config.model_dump_json())
     metrics = work / METRICS
     metrics.unlink(missing_ok=True)
+    seen = 0
+
+    def watch() -> None:
+        nonlocal seen
+        seen = forward_metrics(metrics, seen, tracker)
+
+    torchrun = ["-m", "torch.distributed.run"]
+    worker = ["-m", "components.sdxl_finetune.worker", str(work)]
+    if config.nodes > 1:
+        # The runtime sets PET_* variables, by which torchrun knows its node and its peers.
+        train_on_nodes(
+            "sdxl_finetune", work.stem, nodes=config.nodes, processes=config.processes,
+            command=["python", *torchrun, *worker], watch=watch,
+        )  # fmt: skip
+        return
+    command = [sys.executable, *torchrun, "--standalone", f"--nproc-per-node={config.processes}"]
+    train_here([*command, *worker], config.processes, watch)
+
+
+def train_here(command: list[str], processes: int, watch: Callable[[], None]) -> None:
+    """Run torchrun on this machine; UserError if a process of it fails."""
     root = Path(components.__file__).resolve().parents[1]
     path = os.pathsep.join([str(root), os.environ.get("PYTHONPATH", "")])
     environment = os.environ | {"PYTHONPATH": path}
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    command += [f"--nproc-per-node={config.processes}"]
-    command += ["-m", "components.sdxl_finetune.worker", str(work)]
-    seen = 0
     with subprocess.Popen(command, env=environment) as process:
         try:
             while process.poll() is None:
                 time.sleep(0.5)
-                seen = forward_metrics(metrics, seen, tracker)
+                watch()
         except BaseException:
             process.terminate()
             raise
-    forward_metrics(metrics, seen, tracker)
+    watch()
     if process.returncode != 0:
         raise UserError(
-            f"one of {config.processes} training processes failed (exit code "
+            f"one of {processes} training processes failed (exit code "
             f"{process.returncode}): its message is above; correct it and start again to continue"
         )
 

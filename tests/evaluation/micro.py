@@ -22,6 +22,18 @@ from components.core.rendering.environments import Environment
 from components.evaluation.summaries import write_lines
 
 TRAIN = ["brick, red brick wall", "wood, dark oak planks"]
+ORIGIN = {
+    "training": {"clip": "small", "tv_weight": 100.0},
+    "labels": {
+        "sets": {
+            "photographs": {"images": 9, "judged": 4, "realistic": 8, "threshold": 0.2},
+            "generated": {"images": 7, "judged": 5, "realistic": 1, "threshold": 0.4},
+        },
+        "annotators": {"label studio user 1": 9},
+        "alpha": 0.61,
+        "shared": 3,
+    },
+}
 HELDOUT = ["stone, grey stone", "paper, white paper", "metal, brushed steel"]
 
 
@@ -108,7 +120,9 @@ def _reward(folder: Path, clip: Path) -> None:
         LinearScorer(weight, 0.1).save(folder / name)
     (folder / "clip.json").write_text(json.dumps({"uri": str(clip)}))
     metrics = {"real_mean": 0.8, "synthetic_mean": 0.2, "holdout_auc": 0.95}
-    (folder / "metrics.json").write_text(json.dumps(metrics))
+    (folder / "metrics.json").write_text(json.dumps({**metrics, "tv": {"std_with": 0.03}}))
+    (folder / "card.md").write_text("# Realism reward\n")
+    (folder / "origin.json").write_text(json.dumps(ORIGIN))
 
 
 def _prompts(folder: Path) -> None:

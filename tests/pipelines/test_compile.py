@@ -8,25 +8,32 @@ from typing import Any
 
 import pytest
 import yaml
+from google.protobuf.json_format import ParseDict
+from kfp.pipeline_spec.pipeline_spec_pb2 import PipelineSpec
 
 from components.core.errors import UserError
+from components.core.platform.trainjob import node_of
 from pipelines.cluster import compile_pipeline
 from pipelines.local import truncate
 from pipelines.recipe import STAGES, load_recipe
+from pipelines.stack.addresses import MANIFESTS, read_environment
 
 IMAGE = "example.org/realmat@sha256:0"
+TRAINING = "example.org/realmat-train@sha256:1"
+RUN = {"open-run", "close-run"}
 COMPILE = """
 import sys
 from pathlib import Path
 import pipelines.cli
+from components.core.platform.trainjob import node_of
 from pipelines.cluster import compile_pipeline
 from pipelines.recipe import load_recipe, names
 for name in names():
-    recipe = load_recipe(name, ["cluster.image=IMAGE"])
+    recipe = load_recipe(name, ["cluster.image=IMAGE", "cluster.training_image=TRAINING"])
     compile_pipeline(recipe, Path(sys.argv[1]) / f"{name}.yaml")
 heavy = "torch diffusers transformers mitsuba drjit mlflow gradio deepspeed open_clip".split()
 print([name for name in heavy if name in sys.modules])
-""".replace("IMAGE", IMAGE)
+""".replace("=IMAGE", f"={IMAGE}").replace("=TRAINING", f"={TRAINING}")
 
 
 @pytest.fixture(scope="module")
@@ -44,9 +51,13 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     return folder, done.stdout.strip()
 
 
+def document_of(path: Path) -> dict[str, Any]:
+    return dict(next(yaml.safe_load_all(path.read_text())))
+
+
 def tasks_of(path: Path) -> dict[str, Any]:
     """Tasks by name, those of loops in place of the loops."""
-    document = yaml.safe_load(path.read_text())
+    document = document_of(path)
     found: dict[str, Any] = {}
     for name, task in document["root"]["dag"]["tasks"].items():
         component = document["components"][task["componentRef"]["name"]]
@@ -65,50 +76,141 @@ def test_every_recipe_compiles_to_all_stages(compiled: tuple[Path, str]) -> None
         "paper.yaml",
     }
     for path in compiled[0].iterdir():
-        assert set(tasks_of(path)) == {stage.replace("_", "-") for stage in STAGES}
+        assert set(tasks_of(path)) == {stage.replace("_", "-") for stage in STAGES} | RUN
 
 
 def test_independent_branches_are_not_chained(compiled: tuple[Path, str]) -> None:
     tasks = tasks_of(compiled[0] / "paper.yaml")
-    assert "dependentTasks" not in tasks["photo-retrieval"]
-    assert "dependentTasks" not in tasks["synthetic-data"]
-    assert tasks["material-sampling"]["dependentTasks"] == ["sdxl-finetune"]
+    for first in ("photo-embedding", "synthetic-data"):
+        assert "dependentTasks" not in tasks[first]  # of their loops, which wait for open-run
+    assert tasks["material-sampling"]["dependentTasks"] == ["open-run", "sdxl-finetune"]
+    assert tasks["close-run"]["dependentTasks"] == ["open-run", "registration"]
     assert not any(task["cachingOptions"].get("enableCache") for task in tasks.values())
 
 
 def test_resources_and_image_come_from_the_recipe(compiled: tuple[Path, str]) -> None:
-    document = yaml.safe_load((compiled[0] / "paper.yaml").read_text())
+    document = document_of(compiled[0] / "paper.yaml")
     executors = document["deploymentSpec"]["executors"]
     containers = {name: executor["container"] for name, executor in executors.items()}
-    assert {container["image"] for container in containers.values()} == {IMAGE}
+    for container in containers.values():
+        gpu = "accelerator" in container.get("resources", {})
+        assert container["image"] == (TRAINING if gpu else IMAGE)
     accelerator = containers["exec-ddpo-lora"]["resources"]["accelerator"]
     assert accelerator["resourceCount"] == "8"
     assert accelerator["resourceType"] == "nvidia.com/gpu"
     assert "accelerator" not in containers["exec-synthetic-data"]["resources"]
 
 
-def test_tasks_share_the_shards_and_all_of_them_are_trained_on(
+def platform_of(path: Path) -> dict[str, Any]:
+    """What kfp-kubernetes adds, by executor."""
+    document = list(yaml.safe_load_all(path.read_text()))[1]
+    return dict(document["platforms"]["kubernetes"]["deploymentSpec"]["executors"])
+
+
+def test_pods_have_no_root_no_secret_in_their_text_and_the_volume(
     compiled: tuple[Path, str],
 ) -> None:
-    document = yaml.safe_load((compiled[0] / "paper.yaml").read_text())
+    path = compiled[0] / "paper.yaml"
+    for name, pod in platform_of(path).items():
+        assert pod["securityContext"] == {
+            "runAsGroup": "10001", "runAsNonRoot": True, "runAsUser": "10001",
+        }, name  # fmt: skip
+        (mount,) = pod["pvcMount"]
+        assert (mount["constant"], mount["mountPath"]) == ("realmat-store", "/store")
+        (secret,) = pod["secretAsEnv"]
+        assert secret["secretName"] == "pipeline-secrets"
+        assert {pair["envVar"] for pair in secret["keyToEnv"]} >= {
+            "AWS_SECRET_ACCESS_KEY", "MLFLOW_TRACKING_PASSWORD",
+        }  # fmt: skip
+    executors = document_of(path)["deploymentSpec"]["executors"]
+    literal = {v["name"] for e in executors.values() for v in e["container"].get("env", [])}
+    assert literal == {"REALMAT_TRAINJOB"}
+
+
+def test_long_stages_are_tried_again_and_end_in_time(compiled: tuple[Path, str]) -> None:
+    path = compiled[0] / "paper.yaml"
+    tasks, pods = tasks_of(path), platform_of(path)
+    for stage, resources in load_recipe("paper").cluster.resources.items():
+        name = stage.replace("_", "-")
+        assert tasks[name]["retryPolicy"]["maxRetryCount"] == resources.retries
+        assert int(pods[f"exec-{name}"]["activeDeadlineSeconds"]) == resources.hours * 3600
+    shared = pods["exec-ddpo-lora"]["emptyDirMounts"]
+    assert [(m["mountPath"], m["medium"]) for m in shared] == [("/dev/shm", "Memory")]
+    # On one machine a failure is shown at once.
+    assert not any("retryPolicy" in task for task in tasks_of(compiled[0] / "laptop.yaml").values())
+
+
+def test_the_recipe_says_on_which_nodes_a_stage_may_run(tmp_path: Path) -> None:
+    taint = "[{key = 'gpu', value = 'yes', operator = 'Equal'}]"
+    recipe = load_recipe(
+        "paper",
+        [
+            "cluster.resources.ddpo_lora.node_selector={pool = 'a100'}",
+            f"cluster.resources.ddpo_lora.tolerations={taint}",
+        ],
+    )
+    pod = platform_of(compile_pipeline(recipe, tmp_path / "p.yaml"))["exec-ddpo-lora"]
+    assert pod["nodeSelector"]["labels"] == {"pool": "a100"}
+    (toleration,) = pod["tolerations"]
+    assert toleration.items() >= {
+        ("key", "gpu"), ("value", "yes"), ("operator", "Equal"), ("effect", "NoSchedule"),
+    }  # fmt: skip
+
+
+def test_several_nodes_are_described_to_the_stage(compiled: tuple[Path, str]) -> None:
+    executors = document_of(compiled[0] / "paper.yaml")["deploymentSpec"]["executors"]
+    (variable,) = executors["exec-sdxl-finetune"]["container"]["env"]
+    node = node_of({variable["name"]: variable["value"]})
+    assert node.image == TRAINING
+    assert node.requests == {"cpu": "64", "memory": "512Gi", "nvidia.com/gpu": "8"}
+    config = load_recipe("paper").sdxl_finetune
+    assert config.world_size == 24  # the paper's GPUs
+    assert config.world_size * config.micro_batch_size * config.accumulation == 120
+
+
+def test_the_compiled_file_is_a_valid_pipeline_of_kubeflow(compiled: tuple[Path, str]) -> None:
+    for path in compiled[0].iterdir():
+        spec = ParseDict(document_of(path), PipelineSpec())
+        assert spec.pipeline_info.name == "realmat"
+        assert set(spec.deployment_spec["executors"]) == set(platform_of(path))
+
+
+@pytest.mark.parametrize(
+    ("stage", "consumers", "name"),
+    [
+        ("synthetic_data", ("sdxl-finetune", "evaluation"), "dataset"),
+        ("photo_embedding", ("photo-retrieval",), "features"),
+    ],
+)
+def test_tasks_share_the_work_and_all_of_it_is_used(
+    compiled: tuple[Path, str], stage: str, consumers: tuple[str, ...], name: str
+) -> None:
+    document = document_of(compiled[0] / "paper.yaml")
     tasks = document["root"]["dag"]["tasks"]
-    (loop,) = (name for name, task in tasks.items() if "parameterIterator" in task)
-    parts = load_recipe("paper").synthetic_data.parts
+    (loop,) = (
+        task_name
+        for task_name, task in tasks.items()
+        if "parameterIterator" in task
+        and stage.replace("_", "-")
+        in document["components"][task["componentRef"]["name"]]["dag"]["tasks"]
+    )
+    parts = getattr(load_recipe("paper"), stage).parts
     assert parts > 1
     items = yaml.safe_load(tasks[loop]["parameterIterator"]["items"]["raw"])
     assert items == list(range(parts))
-    for consumer in ("sdxl-finetune", "evaluation"):
-        source = tasks[consumer]["inputs"]["artifacts"]["dataset"]["taskOutputArtifact"]
+    for consumer in consumers:
+        source = tasks[consumer]["inputs"]["artifacts"][name]["taskOutputArtifact"]
         assert source["producerTask"] == loop
         component = document["components"][f"comp-{consumer}"]
-        assert component["inputDefinitions"]["artifacts"]["dataset"]["isArtifactList"]
+        assert component["inputDefinitions"]["artifacts"][name]["isArtifactList"]
 
 
 def test_until_keeps_what_the_stage_needs(compiled: tuple[Path, str], tmp_path: Path) -> None:
     path = tmp_path / "p.yaml"
     shutil.copy(compiled[0] / "smoke.yaml", path)
     truncate(path, "material_sampling")
-    assert set(tasks_of(path)) == {"synthetic-data", "sdxl-finetune", "material-sampling"}
+    kept = {"open-run", "synthetic-data", "sdxl-finetune", "material-sampling"}
+    assert set(tasks_of(path)) == kept
 
 
 def test_a_wrong_target_is_a_user_error(tmp_path: Path) -> None:
@@ -118,3 +220,11 @@ def test_a_wrong_target_is_a_user_error(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="cannot be written"):
         compile_pipeline(load_recipe("smoke"), tmp_path / "file" / "p.yaml")
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_the_stages_get_every_setting_and_secret_of_the_manifests() -> None:
+    cluster = load_recipe("paper").cluster
+    assert set(cluster.settings) == set(read_environment("pipeline"))
+    lines = (MANIFESTS / "secrets.txt").read_text().splitlines()
+    keys = {line.split()[1] for line in lines if line.startswith(f"{cluster.secret} ")}
+    assert keys == set(cluster.credentials) - {"HF_TOKEN"}  # which a public model does not need

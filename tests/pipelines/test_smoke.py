@@ -1,39 +1,12 @@
 """The smoke recipe through the command line, end to end: once in earnest, once reused."""
 
 import json
-import os
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from pipelines.recipe import STAGES
-
-ROOT = Path(__file__).parents[2]
-
-
-def realmat(*arguments: str, runs: Path) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "REALMAT_RUNS": str(runs)}
-    environment.pop("MLFLOW_TRACKING_URI", None)
-    return subprocess.run(
-        [sys.executable, "-m", "pipelines.cli", *arguments],
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
-@pytest.fixture(scope="module")
-def smoke(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    runs = tmp_path_factory.mktemp("runs")
-    done = realmat("run", "smoke", runs=runs)
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    return runs / "smoke"
+from tests.pipelines.conftest import realmat
 
 
 def report_of(output: Path) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from components.prompt_selection.selection import (
     lowest_per_category,
     shares,
 )
-from components.prompt_selection.stage import write
+from components.prompt_selection.stage import ranking_table, write
 
 FloatArray = npt.NDArray[np.floating[Any]]
 
@@ -117,3 +117,17 @@ def test_a_prompts_score_is_the_mean_over_its_own_samples(tmp_path: Path) -> Non
     assert {row["category"] for row in heldout} == set(CATEGORIES)
     assert not {row["prompt"] for row in train} & {row["prompt"] for row in heldout}
     assert all("mean_score" not in row for row in heldout)
+
+
+def test_the_ranking_lists_every_candidate_from_the_lowest_up() -> None:
+    tried = candidates(wood=[0.9, 0.8, 0.7], metal=[0.1, 0.2, 0.3])
+    lines = ranking_table(tried, lowest_per_category(tried, 2)).splitlines()
+    assert lines[0] == "category,rank,mean_score,chosen,prompt"
+    assert [line.split(",")[:4] for line in lines[1:]] == [
+        ["metal", "1", "0.100000", "True"],
+        ["metal", "2", "0.200000", "False"],
+        ["metal", "3", "0.300000", "False"],
+        ["wood", "1", "0.700000", "True"],
+        ["wood", "2", "0.800000", "False"],
+        ["wood", "3", "0.900000", "False"],
+    ]

@@ -3,9 +3,10 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -142,16 +143,44 @@ def test_sigkill_and_resume_end_bit_identically(
     assert all(torch.equal(resumed[name], value) for name, value in expected.items())
 
 
-def test_two_processes_train_the_same_model_as_one(
+def two_nodes_here(
+    stage: str, key: str, *, nodes: int, processes: int, command: Sequence[str],
+    watch: Callable[[], None],
+) -> None:  # fmt: skip
+    """Does with the command what the Trainer does in each pod, both nodes on this machine."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    shared = {
+        "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "PET_NNODES": str(nodes),
+        "PET_NPROC_PER_NODE": str(processes), "PET_MASTER_ADDR": "127.0.0.1",
+        "PET_MASTER_PORT": str(port),
+    }  # fmt: skip
+    assert (stage, command[0]) == ("sdxl_finetune", "python")
+    pods = [
+        subprocess.Popen(
+            [sys.executable, *command[1:]], env=os.environ | shared | {"PET_NODE_RANK": str(node)}
+        )
+        for node in range(nodes)
+    ]
+    assert [pod.wait() for pod in pods] == [0] * nodes
+    watch()
+
+
+@pytest.mark.parametrize("division", [{"processes": 2}, {"nodes": 2}], ids=str)
+def test_two_processes_or_nodes_train_the_same_model_as_one(
     base_model: Path,
     dataset: Path,
     tmp_path: Path,
     undisturbed: tuple[dict[str, torch.Tensor], Recorder],
+    division: dict[str, int],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Gradients are averaged over ranks: without that, rank 0 would learn from half the batch."""
+    monkeypatch.setattr("components.sdxl_finetune.stage.train_on_nodes", two_nodes_here)
     recorder = Recorder()
     run(
-        tiny(base_model, processes=2),
+        tiny(base_model, **division),
         dataset=[dataset],
         output=tmp_path / "model",
         work=tmp_path / "work",

@@ -1,0 +1,84 @@
+"""Where a stage's task runs on a cluster: what the recipe's [cluster] section says, as settings.
+
+`kfp.local` ignores all of it, so the same compiled file runs on one machine.
+"""
+
+from typing import Any
+
+from kfp import kubernetes
+
+from components.core.platform.trainjob import TRAINJOB, Node
+from pipelines.cluster_config import Cluster, Resources
+
+BACKOFF = {"backoff_duration": "60s", "backoff_factor": 2.0, "backoff_max_duration": "3600s"}
+
+
+def place(task: Any, cluster: Cluster, stage: str) -> None:
+    """Sets image, requests, environment, volumes and limits of a stage's task."""
+    resources = cluster.resources.get(stage, Resources())
+    task.set_container_image(cluster.image_of(resources))
+    task.set_cpu_request(resources.cpu).set_cpu_limit(resources.cpu)
+    task.set_memory_request(resources.memory).set_memory_limit(resources.memory)
+    if resources.gpus:
+        task.set_accelerator_type(cluster.accelerator).set_accelerator_limit(resources.gpus)
+    if resources.retries:
+        # Checkpoints lie on the volume, so each attempt goes on where the last one was.
+        task.set_retry(num_retries=resources.retries, **BACKOFF)
+    if stage in cluster.nodes:
+        node = trainjob_node(cluster, cluster.nodes[stage])
+        task.set_env_variable(TRAINJOB, node.model_dump_json())
+    _schedule(task, resources)
+    _equip(task, cluster, resources)
+
+
+def trainjob_node(cluster: Cluster, resources: Resources) -> Node:
+    """What each node of a stage's TrainJob is; the stage itself asks for it when it trains."""
+    requests = {"cpu": resources.cpu, "memory": resources.memory}
+    if resources.gpus:
+        requests[cluster.accelerator] = str(resources.gpus)
+    tolerations = (taint.model_dump(exclude_defaults=True) for taint in resources.tolerations)
+    return Node(
+        image=cluster.image_of(resources),
+        runtime=cluster.runtime,
+        requests=requests,
+        node_selector=resources.node_selector,
+        tolerations=tuple({"operator": "Exists", **taint} for taint in tolerations),
+        seconds=round(resources.hours * 3600),
+    )
+
+
+def _schedule(task: Any, resources: Resources) -> None:
+    for label, value in resources.node_selector.items():
+        kubernetes.add_node_selector(task, label_key=label, label_value=value)
+    for taint in resources.tolerations:
+        kubernetes.add_toleration(
+            task, key=taint.key, operator=taint.operator, value=taint.value or None,
+            effect=taint.effect,
+        )  # fmt: skip
+    if resources.hours:
+        kubernetes.set_timeout(task, seconds=round(resources.hours * 3600))
+
+
+def _equip(task: Any, cluster: Cluster, resources: Resources) -> None:
+    """Environment by name alone, volumes, and a user that is not root."""
+    kubernetes.use_config_map_as_env(
+        task, cluster.config_map, {name: name for name in cluster.settings}, optional=True
+    )
+    kubernetes.use_secret_as_env(
+        task, cluster.secret, {name: name for name in cluster.credentials}, optional=True
+    )
+    for variable, path in (
+        ("POD_NAME", "metadata.name"),
+        ("POD_NAMESPACE", "metadata.namespace"),
+        ("POD_UID", "metadata.uid"),
+    ):
+        kubernetes.use_field_path_as_env(task, variable, path)
+    if cluster.volume:
+        kubernetes.mount_pvc(task, pvc_name=cluster.volume, mount_path=cluster.mount)
+    if resources.shared_memory:
+        kubernetes.empty_dir_mount(
+            task, "shared-memory", "/dev/shm", medium="Memory", size_limit=resources.shared_memory
+        )
+    kubernetes.set_security_context(
+        task, run_as_user=cluster.pod_user, run_as_group=cluster.pod_user, run_as_non_root=True
+    )

@@ -1,0 +1,154 @@
+"""The stack: PostgreSQL, S3, MLflow, Label Studio and the app on this machine, started and ended.
+
+Everything lies in one folder (PostgreSQL's data beside it, for the server may not run as root):
+
+    secrets.json, stack.env    readable by their owner alone; `. stack.env` lets `realmat` use it
+    logs/, processes/          of each service
+    mlflow/, label-studio/, app/
+"""
+
+import json
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from components.core.errors import UserError
+from pipelines.stack.addresses import free_ports
+from pipelines.stack.postgresql import Postgres
+from pipelines.stack.processes import Processes
+from pipelines.stack.secrets import (
+    DATABASES,
+    Secrets,
+    keep_secrets,
+    shell_lines,
+    write_private,
+)
+from pipelines.stack.services import BUCKETS, Service, services, stage_environment
+
+ENVIRONMENT = "stack.env"
+NOTE = "stack.json"
+OWNER = "postgres"  # of the database server; the services have users of their own
+
+
+class Stack:
+    """The services of one folder. `say` shows progress."""
+
+    def __init__(
+        self, folder: Path, model: str = "small", say: Callable[[str], None] = print,
+        elsewhere: Mapping[str, int] | None = None,
+    ) -> None:  # fmt: skip
+        """`elsewhere` gives the ports of services that run already and are not ours to start."""
+        self.folder = folder.resolve()
+        self.say = say
+        self.elsewhere = dict(elsewhere or {})
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.processes = Processes(self.folder)
+        self.secrets: Secrets = keep_secrets(self.folder)
+        self.ports, self.postgres = self._resume()
+        self.services = services(self.folder, self.ports, self.secrets, model)
+
+    def start(self) -> None:
+        """Starts what does not run; returns when all services answer."""
+        if not self.postgres.running():
+            self.say("PostgreSQL")
+            self.postgres.start()
+        passwords = self.secrets["postgresql-secrets"]
+        for name in DATABASES:
+            self.postgres.create_owned(name, passwords[f"{name.upper()}_DATABASE_PASSWORD"])
+        store, tracking, *others = self.services
+        for service in (store, tracking, *others[:-1]):
+            self._begin(service)
+        self._await(store)
+        make_buckets(self.environment)
+        self._await(tracking)
+        make_users(self.environment, self.secrets)
+        for service in others[:-1]:
+            self._await(service)
+        # The app reads the registry as soon as it starts.
+        self._begin(others[-1])
+        self._await(others[-1])
+        write_private(self.folder / ENVIRONMENT, shell_lines(self.environment))
+
+    def stop(self, keep: bool = False) -> None:
+        """Ends all services; unless `keep`, removes everything they held."""
+        for service in reversed(self.services):
+            self.processes.stop(service.name)
+        if keep:
+            if self.postgres.running():
+                self.postgres.stop("fast")
+            return
+        self.postgres.remove()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def restart(self, name: str) -> None:
+        """Starts a service that has ended; returns when it answers."""
+        (service,) = (service for service in self.services if service.name == name)
+        self._begin(service)
+        self._await(service)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What `realmat` needs to use the stack."""
+        return stage_environment(self.ports, self.secrets)
+
+    def _begin(self, service: Service) -> None:
+        if service.name not in self.elsewhere and not self.processes.running(service.name):
+            self.say(service.name)
+            self.processes.start(service)
+
+    def _await(self, service: Service) -> None:
+        if service.name not in self.elsewhere:
+            self.processes.wait(service)
+
+    def _resume(self) -> tuple[dict[str, int], Postgres]:
+        """The ports and the database that this folder had before, or new ones."""
+        note = self.folder / NOTE
+        password = self.secrets["postgresql-secrets"]["POSTGRES_PASSWORD"]
+        if note.exists():
+            kept: dict[str, Any] = json.loads(note.read_text(encoding="utf-8"))
+            data = Path(kept["postgresql"])
+            if not data.exists():
+                raise UserError(f"{data}, the stack's database, is gone: run `make stack-stop`.")
+            return kept["ports"], Postgres(kept["ports"]["postgresql"], password, data, OWNER)
+        ports = free_ports() | self.elsewhere
+        postgres = Postgres(ports["postgresql"], password, owner=OWNER)
+        note.write_text(json.dumps({"ports": ports, "postgresql": str(postgres.folder)}))
+        return ports, postgres
+
+
+def make_buckets(environment: Mapping[str, str]) -> None:
+    """Makes the buckets that the services use; those that are there stay as they are."""
+    import boto3
+
+    client = boto3.client(
+        "s3",
+        endpoint_url=environment["AWS_ENDPOINT_URL"],
+        region_name=environment["AWS_DEFAULT_REGION"],
+        aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
+    )
+    known = {bucket["Name"] for bucket in client.list_buckets()["Buckets"]}
+    for bucket in BUCKETS:
+        if bucket not in known:
+            client.create_bucket(Bucket=bucket)
+
+
+def make_users(environment: Mapping[str, str], secrets: Secrets) -> None:
+    """Makes MLflow's users: the pipeline writes what is its own, the app reads."""
+    import httpx
+
+    known = secrets["mlflow-secrets"]
+    admin = (known["MLFLOW_AUTH_ADMIN_USERNAME"], known["MLFLOW_AUTH_ADMIN_PASSWORD"])
+    base = f"{environment['MLFLOW_TRACKING_URI']}/api/2.0/mlflow/users"
+    with httpx.Client(auth=admin, timeout=60) as client:
+        for secret in ("pipeline-secrets", "app-secrets"):
+            user = {
+                "username": secrets[secret]["MLFLOW_TRACKING_USERNAME"],
+                "password": secrets[secret]["MLFLOW_TRACKING_PASSWORD"],
+            }
+            found = client.get(f"{base}/get", params={"username": user["username"]})
+            if found.status_code == 404:
+                client.post(f"{base}/create", json=user).raise_for_status()
+            else:
+                found.raise_for_status()

@@ -1,0 +1,354 @@
+"""The whole pipeline on real services of this machine, which fail while it runs.
+
+The services have the settings and Secrets of the cluster's manifests. The undisturbed run of the
+smoke recipe on local files is the oracle: whatever happens, the stages' results are the same.
+"""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import boto3
+import httpx
+import psycopg2
+import pytest
+from mlflow import MlflowClient
+
+from components.core.platform.artifacts import read_manifest
+from labeling.server import PROGRAM
+from pipelines.recipe import STAGES
+from pipelines.stack.addresses import MANIFESTS, localised, read_environment
+from pipelines.stack.postgresql import installed
+from pipelines.stack.secrets import make_secrets
+from pipelines.stack.stack import Stack
+from tests.pipelines.conftest import ROOT
+from tests.s3 import Store
+from tests.services import missing
+
+AWAY = 30.0  # seconds for which MLflow is gone
+BUSY = 6  # requests that S3 refuses
+
+
+def until(condition: Callable[[], bool], what: str, seconds: float = 240) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.2)
+
+
+@pytest.fixture(scope="module")
+def store() -> Iterator[Store]:
+    server = Store()
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="module")
+def stack(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    if not installed():
+        missing("PostgreSQL is not installed: apt-get install postgresql")
+    if not PROGRAM.exists():
+        missing("Label Studio is not installed: .ci/install --labeling")
+    folder = tmp_path_factory.mktemp("stack") / "stack"
+    found = Stack(folder, say=lambda _: None, elsewhere={"s3": store.port})
+    try:
+        found.start()
+        yield found
+    finally:
+        found.stop()
+
+
+class Run:
+    """`realmat run smoke` with the stack's environment; `saw` waits for a line of its output."""
+
+    def __init__(self, stack: Stack, output: Path) -> None:
+        self.lines: list[str] = []
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "pipelines.cli", "run", "smoke", "--output", str(output)],
+            cwd=ROOT, env={**os.environ, **stack.environment}, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+        self.thread = threading.Thread(target=self._read, daemon=True)
+        self.thread.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.lines.append(line)
+
+    @property
+    def text(self) -> str:
+        return "".join(self.lines)
+
+    def saw(self, words: str) -> None:
+        until(lambda: words in self.text or self.process.poll() is not None, words, 600)
+        assert words in self.text, self.text[-3000:]
+
+    def end(self) -> int:
+        code = self.process.wait(900)
+        self.thread.join(60)
+        return code
+
+    def kill_stage(self) -> None:
+        """Ends the process that runs a task, as the kernel does when memory runs out."""
+        group = [
+            int(entry.parent.name)
+            for entry in Path("/proc").glob("[0-9]*/cmdline")
+            if b"kfp.dsl.executor_main" in entry.read_bytes()
+            and self.process.pid in _ancestors(int(entry.parent.name))
+        ]
+        assert group
+        for pid in group:
+            os.kill(pid, signal.SIGKILL)
+
+
+def _ancestors(pid: int) -> set[int]:
+    found: set[int] = set()
+    while pid > 1:
+        try:
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        except FileNotFoundError:
+            break
+        pid = int(fields[1])
+        found.add(pid)
+    return found
+
+
+@pytest.fixture(scope="module")
+def disturbed(stack: Stack, store: Store, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The output of a run that lost each service once and a stage by SIGKILL."""
+    output = tmp_path_factory.mktemp("disturbed") / "smoke"
+    run = Run(stack, output)
+    run.saw("sdxl_finetune: started")
+    stack.processes.kill("mlflow")
+    ends = time.monotonic() + AWAY
+    run.saw("photo_retrieval: started")
+    until(lambda: time.monotonic() > ends, "time")
+    stack.restart("mlflow")
+    store.refuse = lambda method, path: path.startswith("/realmat") and store.refused < BUSY
+    run.saw("material_sampling: started")
+    stack.postgres.stop()
+    stack.postgres.start()
+    run.saw("ddpo_lora step 0")
+    run.kill_stage()
+    assert run.end() == 1, run.text[-3000:]
+    assert "ddpo_lora failed (its process was ended from outside" in run.text
+    assert "Traceback" not in run.text
+    assert store.refused == BUSY
+    again = Run(stack, output)
+    assert again.end() == 0, again.text[-3000:]
+    assert "ddpo_lora: resumed" in again.text
+    assert "reward_training: reused" in again.text
+    return output
+
+
+def test_what_the_stages_made_is_what_an_undisturbed_run_makes(
+    disturbed: Path, smoke: Path
+) -> None:
+    hashes = []
+    for output in (smoke, disturbed):
+        manifests = sorted((output / "store").glob("*/*/manifest.json"))
+        hashes.append(
+            {
+                (path.parent.parent.name, path.parent.name): read_manifest(path.parent).content_hash
+                for path in manifests
+                if path.parent.parent.name != "registration"
+            }
+        )
+    assert len(hashes[0]) >= len(STAGES) - 1
+    assert hashes[0] == hashes[1]
+    left = [path for path in (disturbed / "store").rglob("*") if ".partial" in path.name]
+    assert left == []
+
+
+def test_artifacts_lie_in_s3_and_the_model_in_the_registry(disturbed: Path, stack: Stack) -> None:
+    given = stack.environment
+    client = boto3.client(
+        "s3", endpoint_url=given["AWS_ENDPOINT_URL"], region_name=given["AWS_DEFAULT_REGION"],
+        aws_access_key_id=given["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=given["AWS_SECRET_ACCESS_KEY"],
+    )  # fmt: skip
+    pages = client.get_paginator("list_objects_v2")
+    keys = {
+        bucket: {o["Key"] for page in pages.paginate(Bucket=bucket) for o in page["Contents"]}
+        for bucket in ("realmat", "mlflow")
+    }
+    for manifest in (disturbed / "store").glob("*/*/manifest.json"):
+        stage, key = manifest.parent.parent.name, manifest.parent.name
+        assert f"artifacts/{stage}/{key}/manifest.json" in keys["realmat"]
+    assert any(key.endswith("generator.json") for key in keys["mlflow"])
+    assert not (disturbed / "mlflow.db").exists()
+
+
+@pytest.fixture
+def tracking(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> MlflowClient:
+    for name, value in stack.environment.items():
+        monkeypatch.setenv(name, value)
+    return MlflowClient(stack.environment["MLFLOW_TRACKING_URI"])
+
+
+def test_no_metric_is_lost(disturbed: Path, smoke: Path, tracking: MlflowClient) -> None:
+    quiet = MlflowClient(f"sqlite:///{smoke / 'mlflow.db'}")
+    found = []
+    for client in (quiet, tracking):
+        experiment = client.get_experiment_by_name("realmat")
+        assert experiment is not None
+        runs = client.search_runs([experiment.experiment_id], "tags.stage = 'sdxl_finetune'")
+        runs += client.search_runs([experiment.experiment_id], "tags.stage = 'ddpo_lora'")
+        assert len(runs) == 2  # the killed stage went on in the run that it had
+        assert {run.info.status for run in runs} == {"FINISHED"}
+        points = {
+            (run.data.tags["stage"], name, point.step, round(point.value, 6))
+            for run in runs
+            for name in run.data.metrics
+            if "second" not in name
+            for point in client.get_metric_history(run.info.run_id, name)
+        }
+        found.append(points)
+    assert found[0] == found[1]
+
+
+def test_the_app_takes_the_champion_that_the_pipeline_registers(
+    disturbed: Path, stack: Stack, tracking: MlflowClient
+) -> None:
+    health = f"http://127.0.0.1:{stack.ports['realmat-app']}/healthz"
+    assert httpx.get(health).json()["model"] == "small"  # until there is a champion
+    tracking.set_registered_model_alias("realmat", "champion", "1")
+    until(lambda: httpx.get(health).json()["version"] == "1", "the app saw no champion")
+
+
+def test_the_app_may_read_the_registry_and_not_write_it(disturbed: Path, stack: Stack) -> None:
+    user = stack.secrets["app-secrets"]
+    signed = (user["MLFLOW_TRACKING_USERNAME"], user["MLFLOW_TRACKING_PASSWORD"])
+    base = f"{stack.environment['MLFLOW_TRACKING_URI']}/api/2.0/mlflow/registered-models"
+    found = httpx.get(f"{base}/get", params={"name": "realmat"}, auth=signed)
+    assert found.status_code == 200
+    wanted = {"name": "realmat", "alias": "champion", "version": "1"}
+    assert httpx.post(f"{base}/alias", json=wanted, auth=signed).status_code == 403
+    assert httpx.get(f"{base}/get", params={"name": "realmat"}).status_code == 401
+
+
+def test_votes_and_judgements_go_to_postgresql(stack: Stack) -> None:
+    for database, table in (("realmat", "vote"), ("label_studio", "task"), ("mlflow", "runs")):
+        connection = stack.postgres.connect(database)
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+            assert any(table in name for (name,) in cursor.fetchall()), database
+        connection.close()
+    with pytest.raises(psycopg2.OperationalError):
+        psycopg2.connect(
+            host="127.0.0.1", port=stack.ports["postgresql"], user="realmat", dbname="realmat"
+        )
+
+
+def test_a_service_reaches_its_own_database_alone(stack: Stack) -> None:
+    signed = {
+        "user": "label_studio", "host": "127.0.0.1", "port": stack.ports["postgresql"],
+        "password": stack.secrets["label-studio-secrets"]["POSTGRE_PASSWORD"],
+    }  # fmt: skip
+    psycopg2.connect(dbname="label_studio", **signed).close()
+    with pytest.raises(psycopg2.OperationalError, match="permission denied"):
+        psycopg2.connect(dbname="realmat", **signed)
+
+
+def test_no_secret_is_in_a_log_or_an_artifact(disturbed: Path, stack: Stack) -> None:
+    words = {
+        value.encode()
+        for name, keys in stack.secrets.items()
+        for key, value in keys.items()
+        if key.endswith(("PASSWORD", "KEY", "TOKEN", "ID")) and len(value) > 8
+    }
+    assert len(words) > 8
+    files = [*stack.processes.logs.iterdir(), *disturbed.rglob("*.json"), disturbed / "run.log"]
+    for file in files:
+        content = file.read_bytes()
+        assert not [word for word in words if word in content], file
+
+
+def test_a_full_disk_is_one_sentence_and_the_next_run_goes_on(smoke: Path, tmp_path: Path) -> None:
+    """A disk of three megabytes, on which the dataset of the first stage does not fit."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(disk)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        missing("this test mounts a small disk, which needs root")
+    command = [
+        sys.executable, "-m", "pipelines.cli", "run", "smoke", "--until", "synthetic_data",
+        "--output", str(disk / "run"),
+    ]  # fmt: skip
+    environment = {**os.environ, "REALMAT_RUNS": str(tmp_path)}
+    try:
+        done = subprocess.run(
+            command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 2, done.stdout + done.stderr
+        assert "No space left" in done.stderr
+        assert "Traceback" not in done.stderr + done.stdout
+        assert not list((disk / "run" / "store").glob("*/*/manifest.json"))
+        resize = ["mount", "-o", "remount,size=200m", str(disk)]
+        subprocess.run(resize, check=True)
+        done = subprocess.run(
+            command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        made = {
+            path.parent.name: json.loads(path.read_text())["content_hash"]
+            for path in (disk / "run" / "store").glob("*/*/manifest.json")
+        }
+        assert made
+        for key, content in made.items():
+            assert read_manifest(smoke / "store" / "synthetic_data" / key).content_hash == content
+    finally:
+        subprocess.run(["umount", str(disk)], check=False)
+
+
+def test_stopping_leaves_nothing_behind(store: Store, tmp_path: Path) -> None:
+    """PostgreSQL and MLflow alone: the others are ended in the same way."""
+    stack = Stack(tmp_path / "stack", say=lambda _: None, elsewhere={"s3": store.port})
+    stack.services = stack.services[1:2]
+    stack.postgres.start()
+    password = stack.secrets["postgresql-secrets"]["MLFLOW_DATABASE_PASSWORD"]
+    stack.postgres.create_owned("mlflow", password)
+    stack.restart("mlflow")
+    assert stack.processes.running("mlflow")
+    second = Stack(tmp_path / "stack", say=lambda _: None)  # as another command finds it
+    second.services = second.services[1:2]
+    assert second.ports == stack.ports
+    second.stop()
+    assert not (tmp_path / "stack").exists()
+    assert not stack.postgres.folder.exists()
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(stack.services[0].ready)
+
+
+def test_settings_are_the_manifests_with_this_machines_addresses() -> None:
+    ports = {"postgresql": 1, "s3": 2, "mlflow": 3, "label-studio": 4, "realmat-app": 5}
+    settings = localised(
+        {"A": "http://s3:9000/x", "B": "mlflow:5000,localhost:5000", "C": "http://my-s3:9000"},
+        ports,
+    )
+    assert settings == {
+        "A": "http://127.0.0.1:2/x", "B": "127.0.0.1:3,localhost:5000", "C": "http://my-s3:9000",
+    }  # fmt: skip
+    for service in ("mlflow", "label-studio", "app", "pipeline"):
+        for value in localised(read_environment(service), ports).values():
+            assert not re.search(r"(?:mlflow|s3|label-studio|postgresql):\d", value)
+
+
+def test_the_secrets_have_the_names_and_keys_of_the_manifests() -> None:
+    lines = (MANIFESTS / "secrets.txt").read_text().splitlines()
+    rows = [line.split()[:2] for line in lines if line and not line.startswith("#")]
+    made, again = make_secrets(), make_secrets()
+    wanted = {
+        (secret, key) for secret, key in rows if not secret.startswith(("backup-", "restore-"))
+    }
+    assert {(secret, key) for secret, keys in made.items() for key in keys} == wanted
+    key = "REALMAT_SECRET_KEY"
+    assert made["app-secrets"][key] != again["app-secrets"][key]

@@ -1,0 +1,32 @@
+"""A real S3 server in this process, which a test can make refuse requests."""
+
+import threading
+from collections.abc import Callable
+
+from moto.server import DomainDispatcherApplication, create_backend_app
+from werkzeug.serving import make_server
+
+
+class Store:
+    """Serves on a free port until `close`; `refuse` says which requests get 503."""
+
+    def __init__(self) -> None:
+        self.application = DomainDispatcherApplication(create_backend_app)
+        self.refuse: Callable[[str, str], bool] = lambda method, path: False
+        self.refused = 0
+        self.seen: list[tuple[str, str]] = []
+        self.server = make_server("127.0.0.1", 0, self, threaded=True)
+        self.port = self.server.port
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def close(self) -> None:
+        self.server.shutdown()
+
+    def __call__(self, environ: dict[str, str], start_response: Callable[..., object]) -> object:
+        method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"]
+        self.seen.append((method, path))
+        if self.refuse(method, path):
+            self.refused += 1
+            start_response("503 Slow Down", [("Content-Type", "application/xml")])
+            return [b"<Error><Code>SlowDown</Code><Message>later</Message></Error>"]
+        return self.application(environ, start_response)
