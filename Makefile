@@ -10,11 +10,12 @@ BIN := $(VENV)/bin
 PYTHON ?= python3
 READY := $(VENV)/.ready
 RECIPE ?= laptop
+PORT ?= 8080
 
-.PHONY: help install system demo test lint types imports bench weights clean
+.PHONY: help install system labeling stack stack-stop images demo test lint types imports bench weights clean
 
 help: ## list the targets
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | expand -t 12
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | expand -t 12
 
 install: $(READY) ## create .venv from the lock, and install the system's libraries
 
@@ -27,7 +28,7 @@ demo: $(READY) ## run the whole pipeline at laptop size and show where its repor
 
 test: lint types imports ## check style, types, imports, and run all tests (TESTS=tests/core for a part)
 	@.ci/install --services
-	@$(BIN)/python -m pytest $(TESTS)
+	@$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup $(TESTS)
 
 lint: $(READY) ## check style and formatting
 	@$(BIN)/ruff check .
@@ -38,6 +39,21 @@ types: $(READY) ## check types (mypy, strict)
 
 imports: $(READY) ## check who imports whom
 	@$(BIN)/lint-imports
+
+labeling: $(READY) ## start Label Studio on this machine (PORT=8080), to have people judge
+	@.ci/install --labeling
+	@$(BIN)/python -m labeling.server --port $(PORT)
+
+stack: $(READY) ## start PostgreSQL, S3, MLflow, Label Studio and the app on this machine
+	@.ci/install --services
+	@$(BIN)/python -m pipelines.stack start
+
+stack-stop: ## end them and remove what they held (KEEP=1 keeps it)
+	@$(BIN)/python -m pipelines.stack stop $(if $(KEEP),--keep)
+
+images: ## build the container images with buildah and try each (root; see images/README.md)
+	@.ci/install --images
+	@images/build app pipeline train
 
 bench: $(READY) ## measure the library, the renderer, the generator
 	@$(BIN)/python -m pytest -o python_files='bench_*.py' -s tests
