@@ -1,11 +1,26 @@
-"""Which tests run in the same process when several share the work."""
+"""Which tests share a process, and that none leaves its settings to the next."""
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 TOGETHER = {"test_stack": "test_smoke"}
 """Files that share a run of the smoke recipe."""
+OURS = ("AWS_", "LABEL_STUDIO_", "MLFLOW_TRACKING_", "REALMAT_")
+
+
+def _settings() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name.startswith(OURS)}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def settings_stay() -> Iterator[None]:
+    """A file that leaves a service's address behind would send later tests to it."""
+    before = _settings()
+    yield
+    assert _settings() == before
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

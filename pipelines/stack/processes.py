@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import httpx
+import psutil
 
 from components.core.errors import UserError
 from pipelines.stack.services import Service
@@ -40,7 +41,7 @@ class Processes:
     def wait(self, service: Service) -> None:
         """Returns when a service answers; UserError when it ends or never does."""
         deadline = time.monotonic() + BOOT_SECONDS
-        while not _answers(service.ready):
+        while not (_answers(service.ready) and self._listens(service)):
             if not self.running(service.name) or time.monotonic() > deadline:
                 log = self.logs / f"{service.name}.log"
                 last = log.read_text(errors="replace").strip().splitlines()[-1:]
@@ -51,6 +52,13 @@ class Processes:
         """Whether the process of a service lives; another with its number is not taken for it."""
         known = self._known(name)
         return known is not None and _born(known[0]) == known[1]
+
+    def _listens(self, service: Service) -> bool:
+        """Whether it is this service that answers, not somebody else's server on its port."""
+        known = self._known(service.name)
+        port = httpx.URL(service.ready).port
+        members = _group(known[0]) if known is not None else []
+        return any(port in _listening(pid) for pid in members)
 
     def stop(self, name: str) -> None:
         """Ends a service with all its processes, by force if it takes long."""
@@ -88,6 +96,15 @@ def _answers(address: str) -> bool:
         return httpx.get(address, timeout=5).status_code < 500
     except httpx.HTTPError:
         return False
+
+
+def _listening(pid: int) -> set[int]:
+    """The TCP ports on which a process waits for connections."""
+    try:
+        known = psutil.Process(pid).net_connections("tcp")
+    except (psutil.NoSuchProcess, psutil.AccessDenied):
+        return set()
+    return {one.laddr.port for one in known if one.status == psutil.CONN_LISTEN}
 
 
 def _born(pid: int) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from components.core.errors import UserError
-from pipelines.stack.addresses import free_ports
+from pipelines.stack.addresses import STACK_PORT, free_ports
 from pipelines.stack.postgresql import Postgres
 from pipelines.stack.processes import Processes
 from pipelines.stack.secrets import (
@@ -36,7 +36,7 @@ class Stack:
 
     def __init__(
         self, folder: Path, model: str = "small", say: Callable[[str], None] = print,
-        elsewhere: Mapping[str, int] | None = None,
+        elsewhere: Mapping[str, int] | None = None, first_port: int = STACK_PORT,
     ) -> None:  # fmt: skip
         """`elsewhere` gives the ports of services that run already and are not ours to start."""
         self.folder = folder.resolve()
@@ -45,7 +45,7 @@ class Stack:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.processes = Processes(self.folder)
         self.secrets: Secrets = keep_secrets(self.folder)
-        self.ports, self.postgres = self._resume()
+        self.ports, self.postgres = self._resume(first_port)
         self.services = services(self.folder, self.ports, self.secrets, model)
 
     def start(self) -> None:
@@ -101,7 +101,7 @@ class Stack:
         if service.name not in self.elsewhere:
             self.processes.wait(service)
 
-    def _resume(self) -> tuple[dict[str, int], Postgres]:
+    def _resume(self, first_port: int) -> tuple[dict[str, int], Postgres]:
         """The ports and the database that this folder had before, or new ones."""
         note = self.folder / NOTE
         password = self.secrets["postgresql-secrets"]["POSTGRES_PASSWORD"]
@@ -111,7 +111,7 @@ class Stack:
             if not data.exists():
                 raise UserError(f"{data}, the stack's database, is gone: run `make stack-stop`.")
             return kept["ports"], Postgres(kept["ports"]["postgresql"], password, data, OWNER)
-        ports = free_ports() | self.elsewhere
+        ports = free_ports(first_port) | self.elsewhere
         postgres = Postgres(ports["postgresql"], password, owner=OWNER)
         note.write_text(json.dumps({"ports": ports, "postgresql": str(postgres.folder)}))
         return ports, postgres

@@ -17,6 +17,7 @@ from components.core.errors import UserError
 from components.core.generator import ModelVersion, registered_version
 from tests.apps.studios import FakeGenerator
 from tests.evaluation.micro import FlatRenderer, environments
+from tests.registry import tracking
 
 
 class Registry:
@@ -99,9 +100,7 @@ def test_no_request_fails_while_the_alias_moves(tmp_path: Path) -> None:
 
 
 def test_the_version_behind_an_alias_of_a_real_registry(tmp_path: Path) -> None:
-    before = mlflow.get_tracking_uri()
-    mlflow.set_tracking_uri(f"sqlite:///{tmp_path / 'mlflow.db'}")
-    try:
+    with tracking(f"sqlite:///{tmp_path / 'mlflow.db'}"):
         client = mlflow.MlflowClient()
         client.create_registered_model("stone")
         for number in (1, 2):
@@ -112,5 +111,3 @@ def test_the_version_behind_an_alias_of_a_real_registry(tmp_path: Path) -> None:
         assert registered_version("models:/stone/1") == ModelVersion("stone", "1", "")
         with pytest.raises(UserError, match="not in the model registry"):
             registered_version("models:/stone@nobody")
-    finally:
-        mlflow.set_tracking_uri(before)

@@ -6,6 +6,7 @@ smoke recipe on local files is the oracle: whatever happens, the stages' results
 
 import json
 import os
+import random
 import re
 import signal
 import subprocess
@@ -57,7 +58,9 @@ def stack(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Iterator[St
     if not PROGRAM.exists():
         missing("Label Studio is not installed: .ci/install --labeling")
     folder = tmp_path_factory.mktemp("stack") / "stack"
-    found = Stack(folder, say=lambda _: None, elsewhere={"s3": store.port})
+    # Away from the ports of a stack that somebody else starts meanwhile.
+    first = random.randrange(20_000, 30_000, 10)
+    found = Stack(folder, say=lambda _: None, elsewhere={"s3": store.port}, first_port=first)
     try:
         found.start()
         yield found
@@ -311,7 +314,9 @@ def test_a_full_disk_is_one_sentence_and_the_next_run_goes_on(smoke: Path, tmp_p
 
 def test_stopping_leaves_nothing_behind(store: Store, tmp_path: Path) -> None:
     """PostgreSQL and MLflow alone: the others are ended in the same way."""
-    stack = Stack(tmp_path / "stack", say=lambda _: None, elsewhere={"s3": store.port})
+    stack = Stack(
+        tmp_path / "stack", say=lambda _: None, elsewhere={"s3": store.port}, first_port=30_000
+    )
     stack.services = stack.services[1:2]
     stack.postgres.start()
     password = stack.secrets["postgresql-secrets"]["MLFLOW_DATABASE_PASSWORD"]

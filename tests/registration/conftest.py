@@ -13,6 +13,7 @@ import pytest
 from components.core.platform.artifacts import new_artifact
 from components.core.platform.tracking import quiet_mlflow
 from tests.evaluation.micro import NoConfig, write_run
+from tests.registry import tracking
 
 GOOD: dict[str, Any] = {
     "before_after": {"difference": 0.05, "ci95": [0.01, 0.09]},
@@ -39,14 +40,12 @@ def write_evaluation(path: Path, values: dict[str, Any]) -> None:
         (folder / "details.json").write_text(json.dumps(details))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """An empty tracking store and registry in SQLite; the previous one is restored."""
+    """An empty tracking store and registry in SQLite."""
     quiet_mlflow()
     root = tmp_path_factory.mktemp("mlflow")
-    previous = mlflow.get_tracking_uri()
-    mlflow.set_tracking_uri(f"sqlite:///{root}/mlflow.db")
-    mlflow.create_experiment("test", artifact_location=(root / "files").as_uri())
-    mlflow.set_experiment("test")
-    yield mlflow.get_tracking_uri()
-    mlflow.set_tracking_uri(previous)
+    with tracking(f"sqlite:///{root}/mlflow.db"):
+        mlflow.create_experiment("test", artifact_location=(root / "files").as_uri())
+        mlflow.set_experiment("test")
+        yield mlflow.get_tracking_uri()
