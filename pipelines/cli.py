@@ -19,6 +19,7 @@ from pipelines import (
     commands_machine,
     commands_materials,
     commands_pipeline,
+    commands_registry,
     commands_study,
 )
 from pipelines.runs import StageFailed
@@ -46,6 +47,7 @@ def parser() -> argparse.ArgumentParser:
     commands_library.add(commands)
     commands_label.add(commands)
     commands_study.add(commands)
+    commands_registry.add(commands)
     commands_machine.add(commands)
     return top
 

@@ -1,8 +1,12 @@
 """The MLflow run of a whole pipeline, opened by its first task and closed by its last.
 
-Who starts the pipeline may have opened one already and gives its id: then it is theirs to close,
-and neither task imports MLflow.
+Who starts the pipeline may have opened one already and gives its id: then it is theirs to close
+and to report on, and neither task imports MLflow.
 """
+
+from typing import List  # noqa: UP035 (kfp knows no other list of artifacts)
+
+from kfp.dsl import Artifact, Dataset, Input, Model
 
 from components.core.platform.component import stage_component
 
@@ -18,9 +22,53 @@ def open_run(given: str, recipe: str, settings: str) -> str:
 
 
 @stage_component
-def close_run(given: str, run: str) -> None:
-    """Marks the run as finished, after the last stage."""
-    if not given:
-        from components.core.platform.pipeline_run import close_pipeline_run
+def close_run(
+    given: str,
+    run: str,
+    recipe: str,
+    settings: str,
+    photos: str,
+    environments: str,
+    materials: str,
+    synthetic_data: Input[List[Dataset]],  # noqa: UP006
+    sdxl_finetune: Input[Model],
+    material_sampling: Input[Dataset],
+    photo_embedding: Input[List[Dataset]],  # noqa: UP006
+    photo_retrieval: Input[Dataset],
+    annotation_sync: Input[Dataset],
+    realism_labels: Input[Dataset],
+    reward_training: Input[Model],
+    prompt_selection: Input[Dataset],
+    ddpo_lora: Input[Model],
+    evaluation: Input[Artifact],
+    registration: Input[Artifact],
+) -> None:
+    """Puts the report of all stages into the run and marks it as finished."""
+    if given:
+        return
+    from pathlib import Path
 
-        close_pipeline_run(run)
+    from components.core.platform.pipeline_run import close_pipeline_run
+    from components.evaluation.publish import publish_report
+
+    publish_report(
+        run,
+        recipe=recipe,
+        settings=settings,
+        artifacts={
+            "synthetic_data": [Path(part.path) for part in synthetic_data],
+            "sdxl_finetune": Path(sdxl_finetune.path),
+            "material_sampling": Path(material_sampling.path),
+            "photo_embedding": [Path(part.path) for part in photo_embedding],
+            "photo_retrieval": Path(photo_retrieval.path),
+            "annotation_sync": Path(annotation_sync.path),
+            "realism_labels": Path(realism_labels.path),
+            "reward_training": Path(reward_training.path),
+            "prompt_selection": Path(prompt_selection.path),
+            "ddpo_lora": Path(ddpo_lora.path),
+            "evaluation": Path(evaluation.path),
+            "registration": Path(registration.path),
+        },
+        parameters={"photos": photos, "environments": environments, "materials": materials},
+    )
+    close_pipeline_run(run)

@@ -105,7 +105,27 @@ def pipeline_of(recipe: Recipe) -> Any:
             environments=environments,
         )
         registered = run(registration, model=model, lora=lora, reward=reward, evaluation=measured)
-        closed = close_run(given=parent_run, run=opened.output).after(registered.task)
+        closed = close_run(
+            given=parent_run,
+            run=opened.output,
+            recipe=recipe.name,
+            settings=recipe.model_dump_json(),
+            photos=photos,
+            environments=environments,
+            materials=materials,
+            synthetic_data=dsl.Collected(shards),
+            sdxl_finetune=model,
+            material_sampling=generated,
+            photo_embedding=dsl.Collected(features),
+            photo_retrieval=photographs,
+            annotation_sync=annotations,
+            realism_labels=spread,
+            reward_training=reward,
+            prompt_selection=prompts,
+            ddpo_lora=lora,
+            evaluation=measured,
+            registration=registered,
+        )
         _uncached(closed, recipe, "close_run")
 
     return realmat

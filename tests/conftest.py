@@ -23,6 +23,7 @@ def settings_stay() -> Iterator[None]:
     assert _settings() == before
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the marks in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keeps a file's tests together, for they share servers, browsers and models.
 

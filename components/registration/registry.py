@@ -1,4 +1,4 @@
-"""MLflow's model registry: one version for each content, one alias for each outcome."""
+"""MLflow's model registry: one version for each content."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
 from components.registration.forms import Form
-from components.registration.gate import CHAMPION
 
 CONTENT_TAG = "content_hash"
 LONGEST = 5000
@@ -81,19 +80,6 @@ def find(name: str, content_hash: str) -> ModelVersion | None:
         return None
     same = [v for v in versions if v.tags.get(CONTENT_TAG) == content_hash]
     return min(same, key=lambda v: int(v.version), default=None)
-
-
-def set_alias(registered: Registered, alias: str) -> str:
-    """Point the alias at the version; returns the alias under which the model is now known.
-
-    The gate only promotes: a version that is the champion already stays it.
-    """
-    client = mlflow.MlflowClient()
-    current = client.get_model_version(registered.name, registered.version)
-    if CHAMPION in current.aliases:
-        return CHAMPION
-    client.set_registered_model_alias(registered.name, alias, registered.version)
-    return alias
 
 
 def requirements(form: Form) -> list[str]:

@@ -46,8 +46,11 @@ def run(
     tracker: Tracker,
 ) -> None:
     """Write the artifact "registration"; see the module."""
+    from mlflow import MlflowClient
+
     from components.registration.forms import MATERIAL, REWARD_MODEL
-    from components.registration.registry import About, register, set_alias
+    from components.registration.promotion import COMPANION, promote
+    from components.registration.registry import About, register
 
     folder, judge = work / "generator", work / "reward"
     hashes = (
@@ -61,12 +64,15 @@ def run(
         register(config.name, MATERIAL, folder, hashes[0], about),
         register(config.reward_name, REWARD_MODEL, judge, hashes[1], about_reward(judge, LICENCE)),
     )
-    alias = set_alias(made[0], alias_of(rules))
+    client = MlflowClient()
+    companion = f"{made[1].name}/{made[1].version}"
+    client.set_model_version_tag(made[0].name, made[0].version, COMPANION, companion)
+    alias = promote(client, made[0].name, made[0].version, alias_of(rules))
     known = [
         {
             "name": one.name,
             "version": one.version,
-            "alias": set_alias(one, alias),
+            "alias": promote(client, one.name, one.version, alias),
             "content_hash": h,
         }
         for one, h in zip(made, hashes, strict=True)

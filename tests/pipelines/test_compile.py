@@ -84,7 +84,8 @@ def test_independent_branches_are_not_chained(compiled: tuple[Path, str]) -> Non
     for first in ("photo-embedding", "synthetic-data"):
         assert "dependentTasks" not in tasks[first]  # of their loops, which wait for open-run
     assert tasks["material-sampling"]["dependentTasks"] == ["open-run", "sdxl-finetune"]
-    assert tasks["close-run"]["dependentTasks"] == ["open-run", "registration"]
+    waits = tasks["close-run"]["dependentTasks"]
+    assert {"registration", "material-sampling", "realism-labels"} < set(waits)
     assert not any(task["cachingOptions"].get("enableCache") for task in tasks.values())
 
 

@@ -1,0 +1,82 @@
+"""Champions in a real registry, taken back and promoted again."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+
+from components.core.errors import UserError
+from components.registration.promotion import COMPANION, promote, promotions, rollback
+
+
+@pytest.fixture
+def client(tmp_path: Path) -> MlflowClient:
+    client = MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    for name in ("stone", "stone-reward"):
+        client.create_registered_model(name)
+    for number in (1, 2, 3):
+        client.create_model_version("stone", source=str(tmp_path))
+        client.create_model_version("stone-reward", source=str(tmp_path))
+        client.set_model_version_tag("stone", str(number), COMPANION, f"stone-reward/{number}")
+    return client
+
+
+def champion(client: MlflowClient, name: str = "stone") -> str:
+    return str(client.get_model_version_by_alias(name, "champion").version)
+
+
+def test_back_to_the_champion_before_with_its_reward(client: MlflowClient) -> None:
+    for number in ("1", "2"):
+        assert promote(client, "stone", number, "champion") == "champion"
+        promote(client, "stone-reward", number, "champion")
+    assert rollback(client, "stone") == ("2", "1")
+    assert (champion(client), champion(client, "stone-reward")) == ("1", "1")
+    rows = {one.version: (one.champion, bool(one.withdrawn)) for one in promotions(client, "stone")}
+    assert rows == {"2": (False, True), "1": (True, False)}
+
+
+def test_the_gate_does_not_undo_what_a_person_took_back(client: MlflowClient) -> None:
+    for number in ("1", "2"):
+        promote(client, "stone", number, "champion")
+    rollback(client, "stone")
+    assert promote(client, "stone", "2", "champion") == "candidate"
+    assert champion(client) == "1"
+    assert rollback(client, "stone", to="2") == ("1", "2")
+    assert promote(client, "stone", "2", "champion") == "champion"
+    # The next one is as good as any, and its way back leads to the version before it.
+    assert promote(client, "stone", "3", "champion") == "champion"
+    assert rollback(client, "stone") == ("3", "2")
+
+
+def test_what_never_passed_the_gate_is_refused(client: MlflowClient) -> None:
+    with pytest.raises(UserError, match="no champion"):
+        rollback(client, "stone")
+    with pytest.raises(UserError, match="no champion"):
+        rollback(client, "nobody")
+    promote(client, "stone", "1", "champion")
+    promote(client, "stone", "2", "candidate")
+    with pytest.raises(UserError, match="no earlier champion"):
+        rollback(client, "stone")
+    with pytest.raises(UserError, match=r"never passed the gate.*\(1\)"):
+        rollback(client, "stone", to="2")
+    with pytest.raises(UserError, match="already"):
+        rollback(client, "stone", to="1")
+    assert champion(client) == "1"
+
+
+def test_the_command(client: MlflowClient, tmp_path: Path) -> None:
+    for number in ("1", "2"):
+        promote(client, "stone", number, "champion")
+    command = [sys.executable, "-m", "pipelines.cli", "rollback", "--name", "stone"]
+    environment = {**os.environ, "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path / 'mlflow.db'}"}
+    answers = [
+        subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        for _ in range(2)
+    ]
+    assert [answer.returncode for answer in answers] == [0, 2]
+    assert "version 1 is champion again" in answers[0].stdout
+    assert answers[1].stderr.count("\n") == 1
+    assert "no earlier champion" in answers[1].stderr
