@@ -28,7 +28,7 @@ demo: $(READY) ## run the whole pipeline at laptop size and show where its repor
 
 test: lint types imports ## check style, types, imports, and run all tests (TESTS=tests/core for a part)
 	@.ci/install --services
-	@$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder $(TESTS)
+	@$(BIN)/python -m pytest --numprocesses 2 --dist loadscope --no-loadscope-reorder $(TESTS)
 
 lint: $(READY) ## check style and formatting
 	@$(BIN)/ruff check .

@@ -2,11 +2,13 @@
 
 import os
 from collections.abc import Iterator
-from pathlib import Path
+from typing import Any
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
-TOGETHER = {"test_stack": "test_smoke"}
+LONGEST = ("tests/pipelines/test_smoke.py", "tests/pipelines/test_stack.py")
+TOGETHER = dict.fromkeys(LONGEST, "smoke")
 """Files that share a run of the smoke recipe."""
 OURS = ("AWS_", "LABEL_STUDIO_", "MLFLOW_TRACKING_", "REALMAT_")
 
@@ -23,15 +25,18 @@ def settings_stay() -> Iterator[None]:
     assert _settings() == before
 
 
-@pytest.hookimpl(tryfirst=True)  # xdist reads the marks in the same hook
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keeps a file's tests together, for they share servers, browsers and models.
+class ByFile(LoadScopeScheduling):  # type: ignore[misc]
+    """A file's tests stay in one process, for they share servers, browsers and models."""
 
-    The longest come first, so that no process is left with them at the end.
-    """
-    for item in items:
-        stem = Path(item.fspath).stem
-        folder = Path(item.fspath).parent.name
-        group = TOGETHER.get(stem, stem) if folder == "pipelines" else stem
-        item.add_marker(pytest.mark.xdist_group(f"{folder}/{group}"))
-    items.sort(key=lambda item: Path(item.fspath).stem not in ("test_smoke", "test_stack"))
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return TOGETHER.get(file, file)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:
+    return ByFile(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files come first, so that no process is left with them at the end."""
+    items.sort(key=lambda item: item.nodeid.partition("::")[0] not in LONGEST)
