@@ -173,12 +173,12 @@ NOISE = (
 class Screen:
     """Everything goes to the log; the stages' own lines go to the screen, with the time passed.
 
-    kfp.local indents what a task prints by four spaces, in a loop by more, and puts its own
+    kfp.local indents what a task prints by four spaces, during loops by many more, and puts its own
     messages, and a failed task's traceback, between such lines.
     """
 
     SHOWN = re.compile(
-        r"(?:    |(?:    ){2,3}(?=[\w ]+: \S))(?!\s|{noise})(?P<text>.+)".replace(
+        r"(?:    |(?:    ){2,}(?=[\w ]+: \S))(?!\s|{noise})(?P<text>.+)".replace(
             "{noise}", "|".join(NOISE)
         )
     )
