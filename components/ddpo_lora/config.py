@@ -71,6 +71,9 @@ class Config(BaseModel, frozen=True, extra="forbid"):
     heldout_samples: int = Field(
         64, ge=0, description="Materials of a held-out measurement: fixed prompts, seeds and light."
     )
+    precision: Literal["float32", "bfloat16"] = Field(
+        "float32", description="Of the UNet's forward passes (autocast), sampling and update alike."
+    )
     device: str = Field("auto", pattern="^(auto|cpu|cuda)$", description="Where to compute.")
     rendering: Rendering = Field(default_factory=Rendering, description="How rewards are rendered.")
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from components.core.diffusion.model import TextToImage
 from components.core.diffusion.sampler import sample
@@ -26,6 +27,7 @@ from components.ddpo_lora.history import Row
 from components.ddpo_lora.rollout import (
     EncodedPrompts,
     Rollout,
+    autocast,
     decode_grids,
     draw_prompts,
     parts,
@@ -142,6 +144,7 @@ class Trainer:
                 seeds[part],
                 steps=config.steps,
                 guidance=config.guidance,
+                precision=config.precision,
             )
             for part in parts(len(prompts), config.forward_batch)
         ]
@@ -152,25 +155,28 @@ class Trainer:
         if not config.heldout_samples or not self._heldout_prompts:
             return {}
         rng = np.random.default_rng(derive_seed(config.seed, "heldout"))
-        prompts = draw_prompts(self._heldout_prompts, config.heldout_samples, 1, rng)
-        seeds = [int(seed) for seed in rng.integers(2**62, size=len(prompts))]
         with clock.phase("heldout"):
-            grids = [
-                decode_grids(
-                    self._model,
-                    sample(
-                        self._model,
-                        self._embeds[prompts[part]],
-                        seeds[part],
-                        steps=config.steps,
-                        guidance=config.guidance,
-                    ),
-                )
-                for part in parts(len(prompts), config.forward_batch)
-            ]
-            scores = self._reward(np.concatenate(grids), rng, config.lights_per_sample)
+            scores = self._reward(self.heldout_grids(rng), rng, config.lights_per_sample)
         names = {REWARD: "heldout_reward", GOLD: "heldout_gold_reward"}
         return {names[name]: float(values.mean()) for name, values in scores.items()}
+
+    def heldout_grids(self, rng: np.random.Generator) -> npt.NDArray[np.float32]:
+        """Samples (N, 2H, 2W, 3) of held-out prompts which, like their seeds, follow from `rng`."""
+        config = self._config
+        prompts = draw_prompts(self._heldout_prompts, config.heldout_samples, 1, rng)
+        seeds = [int(seed) for seed in rng.integers(2**62, size=len(prompts))]
+        grids = []
+        for part in parts(len(prompts), config.forward_batch):
+            with autocast(self._model, config.precision):
+                latents = sample(
+                    self._model,
+                    self._embeds[prompts[part]],
+                    seeds[part],
+                    steps=config.steps,
+                    guidance=config.guidance,
+                )
+            grids.append(decode_grids(self._model, latents))
+        return np.concatenate(grids)
 
     def _log(self, row: Row) -> None:
         metrics = {key: value for key, value in row.items() if isinstance(value, float)}

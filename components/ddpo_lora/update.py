@@ -14,6 +14,7 @@ from torch import Tensor
 
 from components.core.diffusion.lora import lora_disabled
 from components.core.diffusion.model import TextToImage
+from components.core.diffusion.step import Step
 from components.ddpo_lora.config import Config
 from components.ddpo_lora.loss import kl_to_reference, policy_loss
 from components.ddpo_lora.rollout import Rollout, evaluate_transition, parts, trainable_steps
@@ -104,16 +105,23 @@ class Update:
     ) -> tuple[float, float]:
         """Add `share` of one transition's gradient; returns (approximate KL, clipped share)."""
         config = self._config
-        step = evaluate_transition(self._model, rollout, transition, guidance=config.guidance)
+        step = self._judge(rollout, transition)
         old_b = rollout.trajectory.log_probs_bs[:, transition]
         result = policy_loss(step.log_prob, old_b, weights_b, config.clip_range)
         loss = result.loss
         if config.kl_coefficient > 0.0:
             with torch.no_grad(), lora_disabled(self._model.unet):
-                reference = evaluate_transition(
-                    self._model, rollout, transition, guidance=config.guidance
-                )
+                reference = self._judge(rollout, transition)
             kl = kl_to_reference(step.mean, reference.mean, step.std)
             loss = loss + config.kl_coefficient * kl
         (loss * share).backward()
         return result.approx_kl, result.clip_fraction
+
+    def _judge(self, rollout: Rollout, transition: int) -> Step:
+        return evaluate_transition(
+            self._model,
+            rollout,
+            transition,
+            guidance=self._config.guidance,
+            precision=self._config.precision,
+        )

@@ -45,3 +45,36 @@ def test_state_survives_and_restores() -> None:
 def test_a_reward_that_is_not_finite_is_refused() -> None:
     with pytest.raises(ValueError, match="finite"):
         PromptStatistics(4, 2).advantages(["a"], [float("nan")])
+
+
+def oracle(
+    batches: list[tuple[list[str], list[float]]], buffer: int, min_count: int
+) -> list[np.ndarray]:
+    """Advantages of batches in a row, written down as plainly as possible."""
+    seen: list[tuple[str, float]] = []
+    result = []
+    for prompts, rewards in batches:
+        seen += list(zip(prompts, rewards, strict=True))
+        row = []
+        for prompt, reward in zip(prompts, rewards, strict=True):
+            own = np.array([r for p, r in seen if p == prompt][-buffer:])
+            basis = own if len(own) >= min_count else np.array(rewards)
+            row.append((reward - np.mean(basis)) / (np.std(basis) + 1e-6))
+        result.append(np.array(row))
+    return result
+
+
+@pytest.mark.parametrize(("buffer", "min_count"), [(4, 2), (16, 5), (3, 3)])
+def test_unequal_groups_against_an_oracle(buffer: int, min_count: int) -> None:
+    rng = np.random.default_rng(7)
+    batches = []
+    for size in (11, 5, 17, 8):
+        prompts = [
+            str(p) for p in rng.choice(["a", "b", "c", "rare"], size, p=[0.5, 0.3, 0.15, 0.05])
+        ]
+        batches.append((prompts, [float(r) for r in rng.normal(size=size)]))
+    statistics = PromptStatistics(buffer, min_count)
+    for (prompts, rewards), expected in zip(
+        batches, oracle(batches, buffer, min_count), strict=True
+    ):
+        np.testing.assert_allclose(statistics.advantages(prompts, rewards), expected, rtol=1e-12)

@@ -22,19 +22,31 @@ def trainer(config: Config, work: Path, model: TextToImage | None = None) -> Tra
 
 
 @pytest.mark.parametrize("guidance", [1.0, 5.0])
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_the_importance_ratio_is_exactly_one_before_the_first_update(
-    tmp_path: Path, guidance: float
+    tmp_path: Path, guidance: float, precision: str
 ) -> None:
-    config = micro_config(guidance=guidance)
+    config = micro_config(guidance=guidance, precision=precision)
     model = micro_model()
     subject = trainer(config, tmp_path, model)
     for rollout in subject.roll_out(np.random.default_rng(0)):
         assert rollout.trajectory.latents_bschw.dtype == torch.float32
         for index in trainable_steps(model, config.steps):
-            step = evaluate_transition(model, rollout, index, guidance=guidance)
+            step = evaluate_transition(
+                model, rollout, index, guidance=guidance, precision=precision
+            )
             assert step.log_prob.requires_grad
             old = rollout.trajectory.log_probs_bs[:, index]
             assert torch.equal(step.log_prob.detach(), old)
+
+
+def test_a_rollout_in_another_precision_has_other_ratios(tmp_path: Path) -> None:
+    """What the test above would miss if the precision reached neither phase."""
+    config, model = micro_config(precision="bfloat16"), micro_model()
+    rollout = trainer(config, tmp_path, model).roll_out(np.random.default_rng(0))[0]
+    step = evaluate_transition(model, rollout, 1, guidance=1.0)
+    old = rollout.trajectory.log_probs_bs[:, 1]
+    assert (step.log_prob.detach() - old).abs().max() > 1e-4
 
 
 def test_every_log_prob_is_finite_and_the_noiseless_last_step_is_not_trained(
