@@ -36,6 +36,12 @@ class Config(BaseModel, frozen=True, extra="forbid"):
     train_timestep_fraction: float = Field(
         1.0, gt=0, le=1, description="Share of the denoising steps, drawn anew, that is trained."
     )
+    window: int = Field(
+        0,
+        ge=0,
+        description="Train so many denoising steps in a row, at a place drawn anew for each "
+        "forward batch, instead of train_timestep_fraction; 0 switches this off.",
+    )
     smallest_deviation: float = Field(
         0.0,
         ge=0,
@@ -51,6 +57,11 @@ class Config(BaseModel, frozen=True, extra="forbid"):
         5.0, ge=1, description="Classifier-free guidance in sampling and update; 1 switches it off."
     )
     clip_range: float = Field(1e-4, gt=0, description="PPO: allowed distance of the ratio from 1.")
+    advantages: Literal["history", "group"] = Field(
+        "history",
+        description="What a sample is compared with: its prompt's recent rewards (DDPO), or the "
+        "samples of its prompt in this epoch alone (GRPO).",
+    )
     advantage_clip: float = Field(5.0, gt=0, description="Advantages are clipped to this size.")
     statistics_buffer: int = Field(16, ge=1, description="Rewards remembered for each prompt.")
     statistics_min_count: int = Field(
@@ -58,6 +69,18 @@ class Config(BaseModel, frozen=True, extra="forbid"):
     )
     kl_coefficient: float = Field(
         0.0, ge=0, description="Weight of the KL divergence to the model without the adapter."
+    )
+    skip_gradients_above: float = Field(
+        0.0,
+        ge=0,
+        description="Optimizer steps whose gradient norm exceeds so many times the median of "
+        "recent ones, or is not finite, are skipped and counted; 0 switches this off.",
+    )
+    stop_patience: int = Field(
+        0,
+        ge=0,
+        description="The run ends, with the adapter that was best, when so many held-out "
+        "measurements in a row find the gold score below its start; 0 switches this off.",
     )
     lights_per_sample: int = Field(
         1, ge=1, description="Environments that a material's reward is averaged over."
@@ -87,6 +110,12 @@ class Config(BaseModel, frozen=True, extra="forbid"):
             raise ValueError("samples_per_epoch must be a multiple of samples_per_prompt")
         if self.statistics_min_count > self.statistics_buffer:
             raise ValueError("statistics_min_count must not exceed statistics_buffer")
+        if self.window and self.train_timestep_fraction < 1.0:
+            raise ValueError("set window or train_timestep_fraction, not both")
+        if self.advantages == "group" and self.samples_per_prompt < 2:
+            raise ValueError('advantages = "group" needs a samples_per_prompt of at least 2')
+        if self.stop_patience and self.heldout_samples < 2:
+            raise ValueError("stop_patience needs a heldout_samples of at least 2")
         return self
 
     @property
