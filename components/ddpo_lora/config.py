@@ -82,6 +82,26 @@ class Config(BaseModel, frozen=True, extra="forbid"):
         description="The run ends, with the adapter that was best, when so many held-out "
         "measurements in a row find the gold score below its start; 0 switches this off.",
     )
+    overlap: bool = Field(
+        False,
+        description="Decode, render and score in a thread while the next batch is sampled; the "
+        "results are those of doing one after the other.",
+    )
+    render_workers: int = Field(
+        0,
+        ge=0,
+        description="Processes that render; a crash or a late rendering then costs one sample. "
+        "0: the training process renders.",
+    )
+    render_timeout: float = Field(
+        120.0, gt=0, description="Seconds after which a render process drops a sample."
+    )
+    max_dropped: float = Field(
+        0.5, ge=0, lt=1, description="Share of an epoch's samples that may have no reward."
+    )
+    processes: int = Field(
+        1, ge=1, description="Training processes on this machine, one for each GPU (torchrun)."
+    )
     lights_per_sample: int = Field(
         1, ge=1, description="Environments that a material's reward is averaged over."
     )
@@ -97,6 +117,10 @@ class Config(BaseModel, frozen=True, extra="forbid"):
     precision: Literal["float32", "bfloat16"] = Field(
         "float32", description="Of the UNet's forward passes (autocast), sampling and update alike."
     )
+    strips_every: int = Field(
+        0, ge=0, description="Epochs between pictures of the same samples; 0: none."
+    )
+    strip_prompts: int = Field(6, ge=1, description="Held-out prompts shown in these pictures.")
     device: str = Field("auto", pattern="^(auto|cpu|cuda)$", description="Where to compute.")
     rendering: Rendering = Field(default_factory=Rendering, description="How rewards are rendered.")
 
@@ -110,6 +134,10 @@ class Config(BaseModel, frozen=True, extra="forbid"):
             raise ValueError("samples_per_epoch must be a multiple of samples_per_prompt")
         if self.statistics_min_count > self.statistics_buffer:
             raise ValueError("statistics_min_count must not exceed statistics_buffer")
+        if self.batch_size * self.accumulation // self.forward_batch % self.processes:
+            raise ValueError(
+                "batch_size * accumulation / forward_batch must be a multiple of processes"
+            )
         if self.window and self.train_timestep_fraction < 1.0:
             raise ValueError("set window or train_timestep_fraction, not both")
         if self.advantages == "group" and self.samples_per_prompt < 2:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from components.ddpo_lora.advantage import PromptStatistics
+from components.ddpo_lora.advantage import PromptStatistics, group_advantages
 
 
 def test_integer_rewards_give_fractional_advantages() -> None:
@@ -78,3 +78,21 @@ def test_unequal_groups_against_an_oracle(buffer: int, min_count: int) -> None:
         batches, oracle(batches, buffer, min_count), strict=True
     ):
         np.testing.assert_allclose(statistics.advantages(prompts, rewards), expected, rtol=1e-12)
+
+
+def test_group_advantages_against_an_oracle() -> None:
+    rng = np.random.default_rng(3)
+    prompts = [str(p) for p in rng.choice(["a", "b", "c"], 20, p=[0.6, 0.3, 0.1])] + ["alone"]
+    rewards = rng.normal(size=21)
+    found = group_advantages(prompts, rewards)
+    for prompt, reward, advantage in zip(prompts, rewards, found, strict=True):
+        own = np.array([r for p, r in zip(prompts, rewards, strict=True) if p == prompt])
+        assert advantage == pytest.approx((reward - own.mean()) / (own.std() + 1e-6))
+    assert found[-1] == 0.0
+
+
+def test_groups_remember_nothing_and_equal_rewards_teach_nothing() -> None:
+    assert not group_advantages(["a", "a", "b"], [1, 1, 9]).any()
+    assert group_advantages(["a", "a"], np.array([0, 1])).tolist() == pytest.approx(
+        [-1, 1], rel=1e-4
+    )
