@@ -82,6 +82,9 @@ class Config(BaseModel, frozen=True, extra="forbid"):
         description="The run ends, with the adapter that was best, when so many held-out "
         "measurements in a row find the gold score below its start; 0 switches this off.",
     )
+    scorer: Literal["reward", "reward_without_tv"] = Field(
+        "reward", description="What is trained on; the other is for the ablation of figure 8."
+    )
     overlap: bool = Field(
         False,
         description="Decode, render and score in a thread while the next batch is sampled; the "

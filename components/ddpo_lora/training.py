@@ -40,7 +40,9 @@ def train(
     device = choose_device(config.device)
     prompts = read_prompts(Path(given.prompts))
     model = load_model(given.model, device=device)
-    reward = load_reward(Path(given.reward), given.environments, config.rendering, device)
+    reward = load_reward(
+        Path(given.reward), given.environments, config.rendering, device, config.scorer
+    )
     with ExitStack() as stack:
         render: Render | None = None
         if config.render_workers:

@@ -110,7 +110,11 @@ class RealismReward:
 
 
 def load_reward(
-    folder: Path, environments: str, rendering: Rendering, device: str = "cpu"
+    folder: Path,
+    environments: str,
+    rendering: Rendering,
+    device: str = "cpu",
+    scorer: str = REWARD,
 ) -> RealismReward:
     """Reward and gold scorer of a "realism-scorer" artifact, seen through its own CLIP.
 
@@ -119,18 +123,20 @@ def load_reward(
         environments: URI of a folder of environments, "" for the embedded ones.
         rendering: size and quality of the renderings, which should be those trained with.
         device: where CLIP runs.
+        scorer: which of the artifact's scorers is the reward.
     """
     from components.core.rendering.scene import Renderer
 
     clip = json.loads((folder / "clip.json").read_text(encoding="utf-8"))["uri"]
     features = ClipFeatures.load(clip, device=device)
-    scorers = {name: LinearScorer.load(folder / name) for name in (REWARD, GOLD)}
-    for name, scorer in scorers.items():
-        if len(scorer.weight) != features.dimension:
+    names = {REWARD: scorer, GOLD: GOLD}
+    scorers = {name: LinearScorer.load(folder / file) for name, file in names.items()}
+    for name, linear in scorers.items():
+        if len(linear.weight) != features.dimension:
             raise UserError(
-                f"{folder / name} was trained on features of {len(scorer.weight)} numbers, but "
-                f"the CLIP model {clip!r} makes {features.dimension}: train the reward with the "
-                "CLIP model that clip.json names"
+                f"{folder / names[name]} was trained on features of {len(linear.weight)} numbers, "
+                f"but the CLIP model {clip!r} makes {features.dimension}: train the reward with "
+                "the CLIP model that clip.json names"
             )
     return RealismReward(
         Renderer(**rendering.model_dump()),
