@@ -14,6 +14,7 @@ from typing import NoReturn
 
 from components.core.errors import UserError
 from pipelines import (
+    commands_ablate,
     commands_label,
     commands_library,
     commands_machine,
@@ -43,6 +44,7 @@ def parser() -> argparse.ArgumentParser:
     )
     commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
     commands_pipeline.add(commands)
+    commands_ablate.add(commands)
     commands_materials.add(commands)
     commands_library.add(commands)
     commands_label.add(commands)

@@ -63,3 +63,21 @@ class PromptStatistics:
         self._rewards = {
             prompt: deque(rewards, maxlen=self._buffer) for prompt, rewards in state.items()
         }
+
+
+def group_advantages(prompts: Sequence[str], rewards: npt.ArrayLike) -> FloatArray:
+    """Advantages (N,) of rewards (N,) within the samples of the same prompt (Shao et al. 2024).
+
+    Nothing is remembered: each epoch's group is its own baseline. A prompt with one sample, or
+    with equal rewards, has advantage 0.
+    """
+    values = np.asarray(rewards, dtype=np.float64)
+    if values.shape != (len(prompts),):
+        raise ValueError(f"{len(prompts)} prompts but rewards of shape {values.shape}")
+    names = np.asarray(prompts)
+    result = np.zeros_like(values)
+    for prompt in dict.fromkeys(prompts):
+        own = names == prompt
+        deviation = values[own].std() + SMALLEST_DEVIATION
+        result[own] = (values[own] - values[own].mean()) / deviation
+    return result

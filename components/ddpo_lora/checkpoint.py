@@ -1,7 +1,8 @@
 """What an interrupted DDPO run needs to end as if nothing had happened.
 
-Weights of the adapter, AdamW's moments, the per-prompt rewards and the history so far. There is no
-random state to store: every epoch derives its own seeds from the recipe's seed and its number.
+Weights of the adapter, AdamW's moments, the per-prompt rewards, the history so far and what the
+safeguards remember. There is no random state to store, of no process: every epoch derives its own
+seeds from the recipe's seed and its number.
 A checkpoint is written beside the last one and renamed, so a kill at any moment leaves one whole.
 Tensors are safetensors, the rest is JSON; nothing is pickled.
 """
@@ -9,7 +10,7 @@ Tensors are safetensors, the rest is JSON; nothing is pickled.
 import json
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +18,24 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from components.core.errors import UserError
+
 _PREFIX = "checkpoint-"
+_BEST = "best.safetensors"
 
 
 @dataclass
 class Progress:
-    """How far a run has come: finished epochs, the history rows and the per-prompt rewards."""
+    """How far a run has come: finished epochs, the history rows and the per-prompt rewards.
+
+    norms and stopping: the states of the gradient safeguard and of the early stop.
+    """
 
     epoch: int
     history: list[dict[str, Any]]
     statistics: dict[str, list[float]]
+    norms: list[float] = field(default_factory=list)
+    stopping: dict[str, Any] = field(default_factory=dict)
 
 
 def save_checkpoint(
@@ -64,6 +73,7 @@ def load_checkpoint(
     if not found:
         return None
     tensors = load_file(found[-1] / "tensors.safetensors")
+    _check(found[-1], tensors, parameters)
     with torch.no_grad():
         for name, parameter in parameters.items():
             parameter.copy_(tensors[f"weight/{name}"])
@@ -76,6 +86,34 @@ def load_checkpoint(
             place = "cpu" if moment == "step" else parameter.device
             optimizer.state[parameter][moment] = tensor.to(place)
     return Progress(**json.loads((found[-1] / "progress.json").read_text(encoding="utf-8")))
+
+
+def save_best(folder: Path, parameters: Mapping[str, torch.nn.Parameter]) -> None:
+    """Write `folder/best.safetensors`, the weights to return to, in place of earlier ones."""
+    folder.mkdir(parents=True, exist_ok=True)
+    partial = folder / f".{_BEST}.partial"
+    save_file({k: p.detach().cpu().contiguous() for k, p in parameters.items()}, partial)
+    partial.replace(folder / _BEST)
+
+
+def load_best(folder: Path, parameters: Mapping[str, torch.nn.Parameter]) -> None:
+    """Restore the weights of `save_best`."""
+    tensors = load_file(folder / _BEST)
+    with torch.no_grad():
+        for name, parameter in parameters.items():
+            parameter.copy_(tensors[name])
+
+
+def _check(
+    checkpoint: Path, tensors: Mapping[str, Tensor], parameters: Mapping[str, torch.nn.Parameter]
+) -> None:
+    """UserError unless the checkpoint holds an adapter of the same shape."""
+    kept = {k.removeprefix("weight/"): v.shape for k, v in tensors.items() if k[:7] == "weight/"}
+    if kept != {name: parameter.shape for name, parameter in parameters.items()}:
+        raise UserError(
+            f"{checkpoint} belongs to the adapter of another base model or rank: remove it to "
+            "start again, or give the model that it was begun with"
+        )
 
 
 def _checkpoints(folder: Path) -> list[Path]:

@@ -36,6 +36,12 @@ class Config(BaseModel, frozen=True, extra="forbid"):
     train_timestep_fraction: float = Field(
         1.0, gt=0, le=1, description="Share of the denoising steps, drawn anew, that is trained."
     )
+    window: int = Field(
+        0,
+        ge=0,
+        description="Train so many denoising steps in a row, at a place drawn anew for each "
+        "forward batch, instead of train_timestep_fraction; 0 switches this off.",
+    )
     smallest_deviation: float = Field(
         0.0,
         ge=0,
@@ -51,6 +57,11 @@ class Config(BaseModel, frozen=True, extra="forbid"):
         5.0, ge=1, description="Classifier-free guidance in sampling and update; 1 switches it off."
     )
     clip_range: float = Field(1e-4, gt=0, description="PPO: allowed distance of the ratio from 1.")
+    advantages: Literal["history", "group"] = Field(
+        "history",
+        description="What a sample is compared with: its prompt's recent rewards (DDPO), or the "
+        "samples of its prompt in this epoch alone (GRPO).",
+    )
     advantage_clip: float = Field(5.0, gt=0, description="Advantages are clipped to this size.")
     statistics_buffer: int = Field(16, ge=1, description="Rewards remembered for each prompt.")
     statistics_min_count: int = Field(
@@ -58,6 +69,41 @@ class Config(BaseModel, frozen=True, extra="forbid"):
     )
     kl_coefficient: float = Field(
         0.0, ge=0, description="Weight of the KL divergence to the model without the adapter."
+    )
+    skip_gradients_above: float = Field(
+        0.0,
+        ge=0,
+        description="Optimizer steps whose gradient norm exceeds so many times the median of "
+        "recent ones, or is not finite, are skipped and counted; 0 switches this off.",
+    )
+    stop_patience: int = Field(
+        0,
+        ge=0,
+        description="The run ends, with the adapter that was best, when so many held-out "
+        "measurements in a row find the gold score below its start; 0 switches this off.",
+    )
+    scorer: Literal["reward", "reward_without_tv"] = Field(
+        "reward", description="What is trained on; the other is for the ablation of figure 8."
+    )
+    overlap: bool = Field(
+        False,
+        description="Decode, render and score in a thread while the next batch is sampled; the "
+        "results are those of doing one after the other.",
+    )
+    render_workers: int = Field(
+        0,
+        ge=0,
+        description="Processes that render; a crash or a late rendering then costs one sample. "
+        "0: the training process renders.",
+    )
+    render_timeout: float = Field(
+        120.0, gt=0, description="Seconds after which a render process drops a sample."
+    )
+    max_dropped: float = Field(
+        0.5, ge=0, lt=1, description="Share of an epoch's samples that may have no reward."
+    )
+    processes: int = Field(
+        1, ge=1, description="Training processes on this machine, one for each GPU (torchrun)."
     )
     lights_per_sample: int = Field(
         1, ge=1, description="Environments that a material's reward is averaged over."
@@ -71,6 +117,13 @@ class Config(BaseModel, frozen=True, extra="forbid"):
     heldout_samples: int = Field(
         64, ge=0, description="Materials of a held-out measurement: fixed prompts, seeds and light."
     )
+    precision: Literal["float32", "bfloat16"] = Field(
+        "float32", description="Of the UNet's forward passes (autocast), sampling and update alike."
+    )
+    strips_every: int = Field(
+        0, ge=0, description="Epochs between pictures of the same samples; 0: none."
+    )
+    strip_prompts: int = Field(6, ge=1, description="Held-out prompts shown in these pictures.")
     device: str = Field("auto", pattern="^(auto|cpu|cuda)$", description="Where to compute.")
     rendering: Rendering = Field(default_factory=Rendering, description="How rewards are rendered.")
 
@@ -84,6 +137,16 @@ class Config(BaseModel, frozen=True, extra="forbid"):
             raise ValueError("samples_per_epoch must be a multiple of samples_per_prompt")
         if self.statistics_min_count > self.statistics_buffer:
             raise ValueError("statistics_min_count must not exceed statistics_buffer")
+        if self.batch_size * self.accumulation // self.forward_batch % self.processes:
+            raise ValueError(
+                "batch_size * accumulation / forward_batch must be a multiple of processes"
+            )
+        if self.window and self.train_timestep_fraction < 1.0:
+            raise ValueError("set window or train_timestep_fraction, not both")
+        if self.advantages == "group" and self.samples_per_prompt < 2:
+            raise ValueError('advantages = "group" needs a samples_per_prompt of at least 2')
+        if self.stop_patience and self.heldout_samples < 2:
+            raise ValueError("stop_patience needs a heldout_samples of at least 2")
         return self
 
     @property

@@ -6,8 +6,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-#: Keys: epoch, train_reward, train_reward_std, gold_reward, approx_kl, clip_fraction,
-#: gradient_norm, seconds (by phase); heldout_reward and heldout_gold_reward where measured.
+#: Keys: epoch; train_reward with _std, _q10, _q50, _q90 and /<category>; gold_reward;
+#: train_diversity; dropped; approx_kl, clip_fraction, ratio, ratio_deviation, gradient_norm and,
+#: if asked for, reference_kl and skipped_steps; no_gradient in an epoch without an update; seconds
+#: by phase. Where measured: heldout_reward and heldout_gold_reward, described in the same way, and
+#: heldout_diversity. stopped in the epoch that ended a run early.
 Row = dict[str, Any]
 
 CURVES = {

@@ -6,6 +6,7 @@ the first update; a clip range of 1e-4 leaves no room for rounding.
 """
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import numpy as np
@@ -65,6 +66,15 @@ def draw_prompts(
     return [prompts[index] for index in order for _ in range(per_prompt)]
 
 
+def autocast(model: TextToImage, precision: str) -> AbstractContextManager[None]:
+    """What every forward pass of the policy runs in, sampled or judged: "bfloat16" or "float32".
+
+    States, means and log-probabilities stay float32 in either (see `ddpm_step`).
+    """
+    enabled = precision == "bfloat16"
+    return torch.autocast(model.device.type, torch.bfloat16, enabled=enabled, cache_enabled=False)
+
+
 def roll_out(
     model: TextToImage,
     embeds: PromptEmbeds,
@@ -73,9 +83,10 @@ def roll_out(
     *,
     steps: int,
     guidance: float,
+    precision: str = "float32",
 ) -> Rollout:
     """Sample one forward batch; `embeds` are those of `prompts`, one seed each."""
-    with torch.no_grad():
+    with torch.no_grad(), autocast(model, precision):
         trajectory = sample_trajectory(model, embeds, seeds, steps=steps, guidance=guidance)
     return Rollout(tuple(prompts), embeds, trajectory)
 
@@ -94,15 +105,21 @@ def trainable_steps(
 
 
 def evaluate_transition(
-    model: TextToImage, rollout: Rollout, index: int, *, guidance: float
+    model: TextToImage,
+    rollout: Rollout,
+    index: int,
+    *,
+    guidance: float,
+    precision: str = "float32",
 ) -> Step:
     """Judge transition `index` of a rollout by the policy as it is now (with gradient)."""
     states = rollout.trajectory.latents_bschw
     t, t_prev = model.schedule.transitions(states.shape[1] - 1)[index]
     x_t = states[:, index].contiguous()
-    velocity = guided_velocity(
-        model.unet, x_t, t, rollout.embeds, model.image_size, guidance=guidance
-    )
+    with autocast(model, precision):
+        velocity = guided_velocity(
+            model.unet, x_t, t, rollout.embeds, model.image_size, guidance=guidance
+        )
     return ddpm_step(
         model.schedule, velocity, t, t_prev, x_t, x_prev=states[:, index + 1].contiguous()
     )

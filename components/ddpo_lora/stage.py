@@ -4,20 +4,20 @@ The paper's second stage (sections 4.3 and 5).
 """
 
 import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from components.core.diffusion.lora import add_lora, save_lora
-from components.core.diffusion.model import TextToImage, load_model
-from components.core.errors import UserError
+from components.core.diffusion.model import TextToImage
 from components.core.platform.artifacts import new_artifact, open_artifact
-from components.core.platform.device import choose_device
-from components.core.platform.seeds import derive_seed
 from components.core.platform.tracking import Tracker
-from components.core.realism.reward import RewardFunction, load_reward
+from components.core.realism.reward import RewardFunction
 from components.ddpo_lora.config import Config
 from components.ddpo_lora.history import Row, figure
-from components.ddpo_lora.trainer import Trainer
+from components.ddpo_lora.launch import train_in_processes
+from components.ddpo_lora.prompts import Prompts
+from components.ddpo_lora.strips import sheet
+from components.ddpo_lora.training import RESULT, Inputs, train, train_adapter
 
 KIND = "lora"
 
@@ -34,22 +34,17 @@ def run(
     tracker: Tracker,
 ) -> None:
     """Write the artifact "lora"; see the module."""
-    device = choose_device(config.device)
-    generator = load_model(str(open_artifact(model, "diffusion-model")), device=device)
-    scorer = load_reward(
-        open_artifact(reward, "realism-scorer"), environments, config.rendering, device
+    given = Inputs(
+        model=str(open_artifact(model, "diffusion-model")),
+        reward=str(open_artifact(reward, "realism-scorer")),
+        prompts=str(open_artifact(prompts, "prompts")),
+        environments=environments,
     )
-    train_prompts, heldout_prompts = read_prompts(open_artifact(prompts, "prompts"))
-    write(
-        config,
-        generator,
-        scorer,
-        train_prompts,
-        heldout_prompts,
-        output=output,
-        work=work,
-        tracker=tracker,
-    )
+    if config.processes == 1:
+        history = train(config, given, work, tracker)
+    else:
+        history = train_in_processes(config, given, work, tracker)
+    finish(config, history, output=output, work=work, tracker=tracker)
 
 
 def write(
@@ -64,27 +59,24 @@ def write(
     tracker: Tracker,
 ) -> list[Row]:
     """The stage with its collaborators given; returns the history."""
-    add_lora(model.unet, config.rank, seed=derive_seed(config.seed, "ddpo_lora", "adapter"))
-    trainer = Trainer(
-        model, reward, train_prompts, heldout_prompts, config=config, work=work, tracker=tracker
-    )
-    history = trainer.run()
+    prompts = Prompts(list(train_prompts), list(heldout_prompts), {})
+    history = train_adapter(config, model, reward, prompts, work, tracker)
+    finish(config, history, output=output, work=work, tracker=tracker)
+    return history
+
+
+def finish(
+    config: Config, history: Sequence[Row], *, output: Path, work: Path, tracker: Tracker
+) -> None:
+    """Write the artifact from what training has left in `work`."""
     with new_artifact(output, KIND, "ddpo_lora", config) as folder:
-        save_lora(model.unet, folder)
+        for file in (work / RESULT).iterdir():
+            shutil.copy(file, folder)
         # Without durations, so that the same work has the same content.
         rows = ({key: row[key] for key in row if key != "seconds"} for row in history)
         text = "".join(json.dumps(row) + "\n" for row in rows)
         (folder / "history.jsonl").write_text(text, encoding="utf-8")
     tracker.log_figure(figure(history), "reward.png")
-    return history
-
-
-def read_prompts(folder: Path) -> tuple[list[str], list[str]]:
-    """Training and held-out prompts of a "prompts" artifact."""
-    text = (folder / "prompts.jsonl").read_text(encoding="utf-8")
-    rows = [json.loads(line) for line in text.splitlines()]
-    train = [row["prompt"] for row in rows if row["split"] == "train"]
-    heldout = [row["prompt"] for row in rows if row["split"] == "heldout"]
-    if not train:
-        raise UserError(f"{folder / 'prompts.jsonl'} holds no prompt with split 'train'")
-    return train, heldout
+    strips = sheet(work)
+    if strips is not None:
+        tracker.log_image(strips, "strips.png")

@@ -1,52 +1,47 @@
 """DDPO: sample, score, compare with the prompt's usual reward, push up what did better.
 
 Section 4.3 of the paper. An epoch samples materials with the current policy (rollout.py), scores
-them with a reward that needs no gradient, turns rewards into advantages (advantage.py) and takes
-optimizer steps on the transitions of those very samples (update.py). All randomness of epoch e
-follows from the seed and e, which is what makes a resumed run equal to an undisturbed one.
+them with a reward that needs no gradient (scoring.py), turns rewards into advantages
+(advantage.py) and takes optimizer steps on the transitions of those very samples (update.py). All
+randomness of epoch e follows from the seed and e, which is what makes a resumed run equal to an
+undisturbed one, and lets every process draw the whole epoch and do its share.
 """
 
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from components.core.diffusion.model import TextToImage
-from components.core.diffusion.sampler import sample
+from components.core.errors import UserError
 from components.core.platform.seeds import derive_seed
 from components.core.platform.tracking import Tracker
 from components.core.realism.reward import GOLD, REWARD, RewardFunction
-from components.ddpo_lora.advantage import PromptStatistics
-from components.ddpo_lora.checkpoint import Progress, load_checkpoint, save_checkpoint
-from components.ddpo_lora.config import Config
-from components.ddpo_lora.history import Row
-from components.ddpo_lora.rollout import (
-    EncodedPrompts,
-    Rollout,
-    decode_grids,
-    draw_prompts,
-    parts,
-    roll_out,
+from components.ddpo_lora.advantage import PromptStatistics, group_advantages
+from components.ddpo_lora.checkpoint import (
+    Progress,
+    load_best,
+    load_checkpoint,
+    save_best,
+    save_checkpoint,
 )
+from components.ddpo_lora.clock import Clock
+from components.ddpo_lora.config import Config
+from components.ddpo_lora.early_stop import EarlyStop
+from components.ddpo_lora.gathering import Gathered, gathered
+from components.ddpo_lora.heldout import Heldout
+from components.ddpo_lora.history import Row
+from components.ddpo_lora.metrics import flat, reward_metrics
+from components.ddpo_lora.parallel import Group
+from components.ddpo_lora.plan import Task, owners, plan_update
+from components.ddpo_lora.policy import Policy
+from components.ddpo_lora.rollout import Rollout, draw_prompts, parts
+from components.ddpo_lora.scoring import Render, Scoring
+from components.ddpo_lora.strips import save_strip, strip_file
 from components.ddpo_lora.update import Update
 
-
-@dataclass
-class Clock:
-    """Seconds spent in each phase of an epoch."""
-
-    seconds: dict[str, float]
-
-    @contextmanager
-    def phase(self, name: str) -> Iterator[None]:
-        """Add the duration of the block to the phase `name`."""
-        started = time.perf_counter()
-        yield
-        spent = time.perf_counter() - started
-        self.seconds[name] = self.seconds.get(name, 0.0) + spent
+FloatArray = npt.NDArray[np.float64]
 
 
 class Trainer:
@@ -58,6 +53,9 @@ class Trainer:
         train_prompts: the prompts that are sampled and learnt from.
         heldout_prompts: prompts that are only ever measured.
         work: folder for checkpoints, which outlives a kill.
+        categories: of every prompt, or empty.
+        render: renders in place of the reward's own renderer.
+        group: the processes that train together.
     """
 
     def __init__(
@@ -69,109 +67,160 @@ class Trainer:
         config: Config,
         work: Path,
         tracker: Tracker,
+        *,
+        categories: Mapping[str, str] | None = None,
+        render: Render | None = None,
+        group: Group | None = None,
     ) -> None:
-        self._model = model
-        self._reward = reward
+        self._config, self._work, self._tracker = config, work, tracker
         self._train_prompts = list(train_prompts)
-        self._heldout_prompts = list(heldout_prompts)
-        self._config = config
-        self._work = work
-        self._tracker = tracker
+        self._categories = categories or {}
+        self._group = group or Group()
         self._statistics = PromptStatistics(config.statistics_buffer, config.statistics_min_count)
-        self._embeds = EncodedPrompts(model, [*train_prompts, *heldout_prompts])
-        self.update = Update(model, config)
+        self.policy = Policy(model, [*train_prompts, *heldout_prompts], config)
+        self._scoring = Scoring(self.policy.decode, reward, render=render, overlap=config.overlap)
+        self.heldout = Heldout(
+            self.policy, self._scoring, heldout_prompts, self._categories, config, self._group
+        )
+        self.update = Update(model, config, self._group)
+        self._stopping = EarlyStop(config.stop_patience)
 
     def run(self) -> list[Row]:
         """Train from the newest checkpoint, or from the start; return one history row an epoch.
 
         Row e holds what was measured with the policy that epoch e began with. A last row, numbered
-        `epochs`, holds the held-out measurement of the final policy only.
+        one higher, holds the held-out measurement of the final policy only: with `stop_patience`
+        a run may end early, and its final policy is then the best one.
         """
-        progress = load_checkpoint(self._work, self.update.parameters, self.update.optimizer)
-        if progress is None:
-            progress = Progress(epoch=0, history=[], statistics={})
+        parameters, optimizer = self.update.parameters, self.update.optimizer
+        progress = load_checkpoint(self._work, parameters, optimizer)
+        progress = progress or Progress(epoch=0, history=[], statistics={})
         self._statistics.restore(progress.statistics)
-        while progress.epoch < self._config.epochs:
-            progress.history.append(self._epoch(progress.epoch))
-            progress.epoch += 1
-            progress.statistics = self._statistics.state()
-            save_checkpoint(self._work, self.update.parameters, self.update.optimizer, progress)
-        clock = Clock({})
-        final: Row = {"epoch": self._config.epochs, **self._measure_heldout(clock)}
+        self.update.guard.restore(progress.norms)
+        if progress.stopping:
+            self._stopping.restore(progress.stopping)
+        self._group.check_equal(parameters.values())
+        with self._scoring:
+            while progress.epoch < self._config.epochs and not self._stopping.over:
+                progress.history.append(self._epoch(progress.epoch))
+                progress.epoch += 1
+                progress.statistics = self._statistics.state()
+                progress.norms = self.update.guard.state()
+                progress.stopping = self._stopping.state()
+                if self._group.rank == 0:
+                    save_checkpoint(self._work, parameters, optimizer, progress)
+            if self._stopping.over:
+                load_best(self._work, parameters)
+            clock = Clock()
+            self._save_strip(progress.epoch)
+            final: Row = {"epoch": progress.epoch, **self.heldout.measure(clock)[0]}
+        final["seconds"] = clock.seconds
         self._log(final)
-        return [*progress.history, final | {"seconds": clock.seconds}]
+        return [*progress.history, final]
 
     def _epoch(self, epoch: int) -> Row:
-        clock = Clock({})
-        row: Row = {"epoch": epoch}
+        clock, row = Clock(), Row(epoch=epoch)
+        if self._config.strips_every and epoch % self._config.strips_every == 0:
+            self._save_strip(epoch)
         if epoch % self._config.heldout_every == 0:
             row |= self._measure_heldout(clock)
+        if self._stopping.over:
+            self._say(f"the gold score fell below its start: stopping at epoch {epoch}")
+            row |= {"stopped": 1.0, "seconds": clock.seconds}
+            self._log(row)
+            return row
         rng = np.random.default_rng(derive_seed(self._config.seed, "epoch", str(epoch)))
-        with clock.phase("sampling"):
-            rollouts = self.roll_out(rng)
-        with clock.phase("decoding"):
-            grids = np.concatenate([rollout.grids(self._model) for rollout in rollouts])
-        with clock.phase("scoring"):
-            sharing = self._config.samples_per_prompt if self._config.shared_light else 1
-            scores = self._reward(grids, rng, self._config.lights_per_sample, sharing)
-        row |= {
-            "train_reward": float(scores[REWARD].mean()),
-            "train_reward_std": float(scores[REWARD].std()),
-        }
-        if GOLD in scores:
-            row["gold_reward"] = float(scores[GOLD].mean())
-        prompts = [prompt for rollout in rollouts for prompt in rollout.prompts]
-        with clock.phase("update"):
-            advantages = self._statistics.advantages(prompts, scores[REWARD])
-            row |= self.update(rollouts, advantages, rng)
+        prompts, rollouts, found, plan = self.roll_out(rng, clock)
+        row |= self._describe(prompts, found)
+        advantages = self.advantages(prompts, found)
+        if any(batch.any() for batch in advantages):
+            with clock.phase("update"):
+                row |= self.update(rollouts, advantages, plan)
+        else:
+            self._say(f"epoch {epoch} teaches nothing: every sample earned its usual reward")
+            row["no_gradient"] = 1.0
+        row["seconds"] = clock.seconds
         self._log(row)
-        return row | {"seconds": clock.seconds}
+        return row
 
-    def roll_out(self, rng: np.random.Generator) -> list[Rollout]:
-        """An epoch's samples, in forward batches of constant size."""
+    def roll_out(
+        self, rng: np.random.Generator, clock: Clock
+    ) -> tuple[list[str], dict[int, Rollout], Gathered, list[list[Task]]]:
+        """An epoch's samples: prompts, this process's rollouts by number, scores, and the plan."""
         config = self._config
         prompts = draw_prompts(
             self._train_prompts, config.samples_per_epoch, config.samples_per_prompt, rng
         )
         seeds = [int(seed) for seed in rng.integers(2**62, size=len(prompts))]
-        return [
-            roll_out(
-                self._model,
-                self._embeds[prompts[part]],
-                prompts[part],
-                seeds[part],
-                steps=config.steps,
-                guidance=config.guidance,
+        scoring = self._scoring.begin(
+            len(prompts),
+            rng,
+            clock,
+            lights_per_sample=config.lights_per_sample,
+            sharing=config.samples_per_prompt if config.shared_light else 1,
+        )
+        batches = parts(len(prompts), config.forward_batch)
+        plan = plan_update(len(batches), self.policy.deviations, config, rng)
+        owner = owners(plan, len(batches), self._group.size)
+        rollouts = {}
+        for number, part in enumerate(batches):
+            if owner[number] == self._group.rank:
+                with clock.phase("sample"):
+                    rollouts[number] = self.policy.roll_out(prompts[part], seeds[part])
+                scoring.add(range(len(prompts))[part], rollouts[number].trajectory.final_bchw)
+        found = gathered(scoring.finish(), len(prompts), self._group)
+        return prompts, rollouts, found, plan
+
+    def advantages(self, prompts: Sequence[str], found: Gathered) -> list[FloatArray]:
+        """Advantages by forward batch; a dropped sample has 0 and is not remembered."""
+        rewards = found.scores[REWARD]
+        known = np.flatnonzero(np.isfinite(rewards))
+        names = [prompts[index] for index in known]
+        values = np.zeros(len(prompts))
+        if self._config.advantages == "group":
+            values[known] = group_advantages(names, rewards[known])
+        else:
+            values[known] = self._statistics.advantages(names, rewards[known])
+        return [values[part] for part in parts(len(prompts), self._config.forward_batch)]
+
+    def _describe(self, prompts: Sequence[str], found: Gathered) -> Row:
+        dropped = found.dropped / len(prompts)
+        if dropped > self._config.max_dropped:
+            reasons = self._scoring.failures[-1:] or ["their scores are not finite"]
+            raise UserError(
+                f"{found.dropped} of {len(prompts)} samples have no reward ({reasons[0]}); mend "
+                "this and start again to continue, or raise ddpo_lora.max_dropped"
             )
-            for part in parts(len(prompts), config.forward_batch)
-        ]
+        kinds = [self._categories[p] for p in prompts] if self._categories else []
+        row: Row = reward_metrics("train_reward", found.scores[REWARD], kinds)
+        if np.isfinite(found.scores[GOLD]).any():
+            row["gold_reward"] = float(np.nanmean(found.scores[GOLD]))
+        if found.diversity is not None:
+            row["train_diversity"] = found.diversity
+        row["dropped"] = float(found.dropped)
+        return row
 
     def _measure_heldout(self, clock: Clock) -> Row:
-        """Mean scores on the held-out prompts, always with the same seeds and light."""
-        config = self._config
-        if not config.heldout_samples or not self._heldout_prompts:
-            return {}
-        rng = np.random.default_rng(derive_seed(config.seed, "heldout"))
-        prompts = draw_prompts(self._heldout_prompts, config.heldout_samples, 1, rng)
-        seeds = [int(seed) for seed in rng.integers(2**62, size=len(prompts))]
-        with clock.phase("heldout"):
-            grids = [
-                decode_grids(
-                    self._model,
-                    sample(
-                        self._model,
-                        self._embeds[prompts[part]],
-                        seeds[part],
-                        steps=config.steps,
-                        guidance=config.guidance,
-                    ),
-                )
-                for part in parts(len(prompts), config.forward_batch)
-            ]
-            scores = self._reward(np.concatenate(grids), rng, config.lights_per_sample)
-        names = {REWARD: "heldout_reward", GOLD: "heldout_gold_reward"}
-        return {names[name]: float(values.mean()) for name, values in scores.items()}
+        row, gold = self.heldout.measure(clock)
+        if self._stopping.active and self._stopping.observe(gold) and self._group.rank == 0:
+            save_best(self._work, self.update.parameters)
+        return row
+
+    def _save_strip(self, epoch: int) -> None:
+        done = strip_file(self._work, epoch).exists()
+        if self._config.strips_every and self._group.rank == 0 and not done:
+            image = self._scoring.call(self.heldout.strip)
+            save_strip(self._work, epoch, image)
+            self._tracker.log_image(np.concatenate(list(image), axis=1), f"strips/{epoch:05d}.png")
 
     def _log(self, row: Row) -> None:
-        metrics = {key: value for key, value in row.items() if isinstance(value, float)}
-        self._tracker.log_metrics(metrics, step=int(row["epoch"]))
+        if self._group.rank == 0:
+            metrics = flat(row)
+            details = {k: v for k, v in metrics.items() if "/" in k or "_q" in k}
+            main = {k: v for k, v in metrics.items() if k not in details}
+            self._tracker.log_metrics(main, step=int(row["epoch"]))
+            self._tracker.log_metrics(details, step=int(row["epoch"]))
+
+    def _say(self, message: str) -> None:
+        if self._group.rank == 0:
+            print(f"ddpo_lora: {message}", flush=True)

@@ -2,10 +2,11 @@
 
 A minibatch is split into the forward batches that sampling used. Its gradient is the mean over its
 samples and over the transitions that are trained, so neither the number of accumulated batches nor
-that of transitions changes its size, and `max_gradient_norm` keeps its meaning.
+that of transitions changes its size, and `max_gradient_norm` keeps its meaning. With several
+processes each adds the batches it has sampled itself, and the sums are the whole.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -14,11 +15,19 @@ from torch import Tensor
 
 from components.core.diffusion.lora import lora_disabled
 from components.core.diffusion.model import TextToImage
+from components.core.diffusion.step import Step
+from components.core.errors import UserError
 from components.ddpo_lora.config import Config
 from components.ddpo_lora.loss import kl_to_reference, policy_loss
-from components.ddpo_lora.rollout import Rollout, evaluate_transition, parts, trainable_steps
+from components.ddpo_lora.parallel import Group
+from components.ddpo_lora.plan import Task
+from components.ddpo_lora.rollout import Rollout, evaluate_transition
+from components.ddpo_lora.safeguard import NormGuard
 
 FloatArray = npt.NDArray[np.float64]
+
+MEASURES = ("approx_kl", "clip_fraction", "ratio", "ratio_deviation", "reference_kl")
+"""Of every transition, averaged; reference_kl only if it is part of the loss."""
 
 
 class Update:
@@ -28,11 +37,13 @@ class Update:
         parameters: what is trained, by name.
         optimizer: AdamW with a fixed learning rate.
         steps: optimizer steps taken by this object.
+        guard: what refuses gradients that stand out.
     """
 
-    def __init__(self, model: TextToImage, config: Config) -> None:
+    def __init__(self, model: TextToImage, config: Config, group: Group | None = None) -> None:
         self._model = model
         self._config = config
+        self._group = group or Group()
         self.parameters: dict[str, torch.nn.Parameter] = {
             name: parameter
             for name, parameter in model.unet.named_parameters()
@@ -42,78 +53,87 @@ class Update:
             self.parameters.values(), lr=config.learning_rate, weight_decay=config.weight_decay
         )
         self.steps = 0
+        self.guard = NormGuard(config.skip_gradients_above)
 
     def __call__(
-        self, rollouts: Sequence[Rollout], advantages: FloatArray, rng: np.random.Generator
+        self,
+        rollouts: Mapping[int, Rollout],
+        advantages: Sequence[FloatArray],
+        plan: Sequence[Sequence[Task]],
     ) -> dict[str, float]:
-        """Train on rollouts of N samples in all and their advantages (N,).
+        """Train as planned on this process's rollouts, by number, and all batches' advantages.
 
-        Returns the means, over the optimizer steps, of approx_kl, clip_fraction and gradient_norm.
+        Returns the means over the optimizer steps of `MEASURES` and gradient_norm, and
+        skipped_steps, the number of steps that the safeguard refused.
         """
-        config = self._config
-        limit = config.advantage_clip
-        weights_n = torch.from_numpy(advantages.clip(-limit, limit)).to(self._model.device)
-        weights = weights_n.split([len(rollout.prompts) for rollout in rollouts])
-        per_step = config.batch_size * config.accumulation // config.forward_batch
-        reports = []
-        for _ in range(config.inner_epochs):
-            order = rng.permutation(len(rollouts))
-            for part in parts(len(rollouts), per_step):
-                chosen = [(rollouts[index], weights[index]) for index in order[part]]
-                reports.append(self._step(chosen, rng))
-        return {key: float(np.mean([report[key] for report in reports])) for key in reports[0]}
+        limit = self._config.advantage_clip
+        weights = [torch.from_numpy(a.clip(-limit, limit)) for a in advantages]
+        reports = [self._step(rollouts, weights, tasks) for tasks in plan]
+        skipped = sum(report.pop("skipped") for report in reports)
+        means = {key: float(np.mean([report[key] for report in reports])) for key in reports[0]}
+        return means | ({"skipped_steps": skipped} if self.guard.active else {})
 
     def _step(
-        self, batches: Sequence[tuple[Rollout, Tensor]], rng: np.random.Generator
+        self, rollouts: Mapping[int, Rollout], weights: Sequence[Tensor], tasks: Sequence[Task]
     ) -> dict[str, float]:
-        """One optimizer step on forward batches with their advantages."""
+        """One optimizer step on the forward batches of `tasks`."""
         self.optimizer.zero_grad(set_to_none=True)
-        reports = [
-            self._accumulate(rollout, weights_b, transition, share / len(batches))
-            for rollout, weights_b in batches
-            for transition, share in self.draw_transitions(rng)
-        ]
-        norm = torch.nn.utils.clip_grad_norm_(
-            self.parameters.values(), self._config.max_gradient_norm, error_if_nonfinite=True
+        totals, count = np.zeros(len(MEASURES)), 0
+        for task in tasks:
+            if task.batch not in rollouts:
+                continue  # another process's
+            weights_b = weights[task.batch].to(self._model.device)
+            for transition, share in task.transitions:
+                share_of_all = share / len(tasks)
+                totals += self._accumulate(
+                    rollouts[task.batch], weights_b, transition, share_of_all
+                )
+                count += 1
+        *sums, everything = self._group.sum([*totals, count])
+        self._group.sum_gradients(self.parameters.values())
+        norm = float(
+            torch.nn.utils.clip_grad_norm_(self.parameters.values(), self._config.max_gradient_norm)
         )
-        self.optimizer.step()
-        self.steps += 1
-        kl, clipped = np.mean(reports, axis=0)
-        return {"approx_kl": kl, "clip_fraction": clipped, "gradient_norm": float(norm)}
-
-    def draw_transitions(self, rng: np.random.Generator) -> Iterator[tuple[int, float]]:
-        """The transitions to train, in random order, each with its share of the mean.
-
-        The gradient of a log-probability grows as the noise of its transition falls, while what
-        decides the reward is mostly settled in the noisier ones: with equal shares the last
-        transitions drown the others in noise. Shares in proportion to the variance even that out.
-        """
-        config = self._config
-        deviations = trainable_steps(self._model, config.steps, config.smallest_deviation)
-        weights = {
-            index: std**2 if config.transition_weighting == "variance" else 1.0
-            for index, std in deviations.items()
-        }
-        count = max(1, round(len(weights) * config.train_timestep_fraction))
-        mean = float(np.mean(list(weights.values())))
-        for transition in rng.permutation(list(weights))[:count]:
-            yield int(transition), weights[int(transition)] / (mean * count)
+        accepted = self.guard.accepts(norm)
+        if accepted:
+            if not np.isfinite(norm):
+                raise UserError(
+                    f"the gradient is {norm}: lower ddpo_lora.learning_rate, or set "
+                    "ddpo_lora.skip_gradients_above to leave such steps out"
+                )
+            self.optimizer.step()
+            self.steps += 1
+            self._group.check_equal(self.parameters.values())
+        report = {key: float(value / everything) for key, value in zip(MEASURES, sums, strict=True)}
+        if self._config.kl_coefficient == 0.0:
+            del report["reference_kl"]
+        finite = norm if np.isfinite(norm) else float("nan")
+        return report | {"gradient_norm": finite, "skipped": float(not accepted)}
 
     def _accumulate(
         self, rollout: Rollout, weights_b: Tensor, transition: int, share: float
-    ) -> tuple[float, float]:
-        """Add `share` of one transition's gradient; returns (approximate KL, clipped share)."""
+    ) -> FloatArray:
+        """Add `share` of one transition's gradient; returns its `MEASURES`."""
         config = self._config
-        step = evaluate_transition(self._model, rollout, transition, guidance=config.guidance)
+        step = self._judge(rollout, transition)
         old_b = rollout.trajectory.log_probs_bs[:, transition]
         result = policy_loss(step.log_prob, old_b, weights_b, config.clip_range)
-        loss = result.loss
+        loss, reference_kl = result.loss, 0.0
         if config.kl_coefficient > 0.0:
             with torch.no_grad(), lora_disabled(self._model.unet):
-                reference = evaluate_transition(
-                    self._model, rollout, transition, guidance=config.guidance
-                )
+                reference = self._judge(rollout, transition)
             kl = kl_to_reference(step.mean, reference.mean, step.std)
-            loss = loss + config.kl_coefficient * kl
+            loss, reference_kl = loss + config.kl_coefficient * kl, kl.item()
         (loss * share).backward()
-        return result.approx_kl, result.clip_fraction
+        deviation = (result.ratio_b - 1.0).abs().max().item()
+        ratio = result.ratio_b.mean().item()
+        return np.array([result.approx_kl, result.clip_fraction, ratio, deviation, reference_kl])
+
+    def _judge(self, rollout: Rollout, transition: int) -> Step:
+        return evaluate_transition(
+            self._model,
+            rollout,
+            transition,
+            guidance=self._config.guidance,
+            precision=self._config.precision,
+        )

@@ -18,13 +18,13 @@ import numpy.typing as npt
 from components.core.materials.material import CATEGORIES, Material
 from components.core.platform.seeds import derive_seed
 from components.core.realism.clip import ClipFeatures
+from components.core.realism.diversity import mean_pairwise_distance
 from components.core.realism.reward import GOLD, REWARD
 from components.core.realism.scorer import LinearScorer
 from components.core.rendering.batch import Light, SrgbRenderer, Wrap, draw_lights, render_batch
 from components.core.rendering.environments import Environment
 from components.evaluation.statistics import (
     diversity_within,
-    mean_pairwise_distance,
     paired_difference,
 )
 

@@ -15,6 +15,8 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.metrics import roc_auc_score
 
+from components.core.realism.diversity import mean_pairwise_distance
+
 Floats = npt.NDArray[np.floating]
 
 EXACT_CLUSTERS = 16
@@ -89,20 +91,6 @@ def sign_flip_p_value(sums: Floats, rng: np.random.Generator, resamples: int) ->
         signs = 1.0 - 2.0 * rng.integers(2, size=(block, len(sums)))
         extreme += int(np.count_nonzero(np.abs(signs @ sums) >= observed))
     return (extreme + 1) / (resamples + 1)
-
-
-def mean_pairwise_distance(features: Floats) -> float:
-    """Mean 1 - cosine over all pairs of rows of `features` (N, D), rows of unit length.
-
-    Uses sum_ij <f_i, f_j> = |sum_i f_i|^2, so it needs no N x N matrix.
-    """
-    count = len(features)
-    if count < 2:
-        raise ValueError("a distance needs at least two features")
-    features = np.asarray(features, np.float64)
-    total = features.sum(axis=0)
-    off_diagonal = float(total @ total) - float((features**2).sum())
-    return 1.0 - off_diagonal / (count * (count - 1))
 
 
 def diversity_within(features: Floats, clusters: Sequence[str]) -> float | None:

@@ -8,11 +8,7 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,12 +16,11 @@ import torch
 from diffusers import UNet2DConditionModel
 from numpy.typing import NDArray
 
-import components
 from components.core.diffusion.model import TextToImage, load_model
 from components.core.diffusion.sampler import sample
-from components.core.errors import UserError
 from components.core.platform.artifacts import new_artifact, open_artifact
 from components.core.platform.seeds import derive_seed
+from components.core.platform.torchrun import forward_metrics, torchrun_here, train_here
 from components.core.platform.tracking import Tracker
 from components.core.platform.trainjob import train_on_nodes
 from components.sdxl_finetune.config import Config
@@ -79,41 +74,7 @@ def train_in_processes(config: Config, work: Path, tracker: Tracker) -> None:
             command=["python", *torchrun, *worker], watch=watch,
         )  # fmt: skip
         return
-    command = [sys.executable, *torchrun, "--standalone", f"--nproc-per-node={config.processes}"]
-    train_here([*command, *worker], config.processes, watch)
-
-
-def train_here(command: list[str], processes: int, watch: Callable[[], None]) -> None:
-    """Run torchrun on this machine; UserError if a process of it fails."""
-    root = Path(components.__file__).resolve().parents[1]
-    path = os.pathsep.join([str(root), os.environ.get("PYTHONPATH", "")])
-    environment = os.environ | {"PYTHONPATH": path}
-    with subprocess.Popen(command, env=environment) as process:
-        try:
-            while process.poll() is None:
-                time.sleep(0.5)
-                watch()
-        except BaseException:
-            process.terminate()
-            raise
-    watch()
-    if process.returncode != 0:
-        raise UserError(
-            f"one of {processes} training processes failed (exit code "
-            f"{process.returncode}): its message is above; correct it and start again to continue"
-        )
-
-
-def forward_metrics(file: Path, seen: int, tracker: Tracker) -> int:
-    """Log the complete lines of a metrics file after the first `seen`; return the new number."""
-    if not file.exists():
-        return seen
-    lines = file.read_text(encoding="utf-8").split("\n")[:-1]
-    for line in lines[seen:]:
-        values: Mapping[str, float] = json.loads(line)
-        step = int(values["step"])
-        tracker.log_metrics({k: v for k, v in values.items() if k != "step"}, step=step)
-    return len(lines)
+    train_here(torchrun_here(worker[1:], config.processes), config.processes, watch)
 
 
 def preview(model: TextToImage, config: Config, cache: Path) -> NDArray[np.uint8]:

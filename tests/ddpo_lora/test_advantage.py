@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from components.ddpo_lora.advantage import PromptStatistics
+from components.ddpo_lora.advantage import PromptStatistics, group_advantages
 
 
 def test_integer_rewards_give_fractional_advantages() -> None:
@@ -45,3 +45,54 @@ def test_state_survives_and_restores() -> None:
 def test_a_reward_that_is_not_finite_is_refused() -> None:
     with pytest.raises(ValueError, match="finite"):
         PromptStatistics(4, 2).advantages(["a"], [float("nan")])
+
+
+def oracle(
+    batches: list[tuple[list[str], list[float]]], buffer: int, min_count: int
+) -> list[np.ndarray]:
+    """Advantages of batches in a row, written down as plainly as possible."""
+    seen: list[tuple[str, float]] = []
+    result = []
+    for prompts, rewards in batches:
+        seen += list(zip(prompts, rewards, strict=True))
+        row = []
+        for prompt, reward in zip(prompts, rewards, strict=True):
+            own = np.array([r for p, r in seen if p == prompt][-buffer:])
+            basis = own if len(own) >= min_count else np.array(rewards)
+            row.append((reward - np.mean(basis)) / (np.std(basis) + 1e-6))
+        result.append(np.array(row))
+    return result
+
+
+@pytest.mark.parametrize(("buffer", "min_count"), [(4, 2), (16, 5), (3, 3)])
+def test_unequal_groups_against_an_oracle(buffer: int, min_count: int) -> None:
+    rng = np.random.default_rng(7)
+    batches = []
+    for size in (11, 5, 17, 8):
+        prompts = [
+            str(p) for p in rng.choice(["a", "b", "c", "rare"], size, p=[0.5, 0.3, 0.15, 0.05])
+        ]
+        batches.append((prompts, [float(r) for r in rng.normal(size=size)]))
+    statistics = PromptStatistics(buffer, min_count)
+    for (prompts, rewards), expected in zip(
+        batches, oracle(batches, buffer, min_count), strict=True
+    ):
+        np.testing.assert_allclose(statistics.advantages(prompts, rewards), expected, rtol=1e-12)
+
+
+def test_group_advantages_against_an_oracle() -> None:
+    rng = np.random.default_rng(3)
+    prompts = [str(p) for p in rng.choice(["a", "b", "c"], 20, p=[0.6, 0.3, 0.1])] + ["alone"]
+    rewards = rng.normal(size=21)
+    found = group_advantages(prompts, rewards)
+    for prompt, reward, advantage in zip(prompts, rewards, found, strict=True):
+        own = np.array([r for p, r in zip(prompts, rewards, strict=True) if p == prompt])
+        assert advantage == pytest.approx((reward - own.mean()) / (own.std() + 1e-6))
+    assert found[-1] == 0.0
+
+
+def test_groups_remember_nothing_and_equal_rewards_teach_nothing() -> None:
+    assert not group_advantages(["a", "a", "b"], [1, 1, 9]).any()
+    assert group_advantages(["a", "a"], np.array([0, 1])).tolist() == pytest.approx(
+        [-1, 1], rel=1e-4
+    )

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from components.core.realism.diversity import mean_pairwise_distance
 from components.evaluation.statistics import (
     auc,
     diversity_within,
-    mean_pairwise_distance,
     paired_difference,
     sign_flip_p_value,
 )

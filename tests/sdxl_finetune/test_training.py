@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file
 
 from components.core.errors import UserError
+from components.core.platform.torchrun import forward_metrics
 from components.core.platform.tracking import NullTracker
 from components.sdxl_finetune.config import Config
-from components.sdxl_finetune.stage import forward_metrics, run
+from components.sdxl_finetune.stage import run
 from components.sdxl_finetune.trainer import Draw
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -83,9 +83,19 @@ def load_lora(model: TextToImage, folder: str | os.PathLike[str]) -> TextToImage
     """Attach a saved adapter to the model's UNet, in place, and return the model."""
     if not (Path(folder) / WEIGHTS).is_file():
         raise UserError(f"{folder} holds no {WEIGHTS}: expected the folder of a LoRA adapter")
-    model.unet.load_lora_adapter(
-        str(folder), weight_name=WEIGHTS, prefix="unet", adapter_name=ADAPTER, use_safetensors=True
-    )
+    try:
+        model.unet.load_lora_adapter(
+            str(folder),
+            weight_name=WEIGHTS,
+            prefix="unet",
+            adapter_name=ADAPTER,
+            use_safetensors=True,
+        )
+    except (RuntimeError, ValueError, KeyError, IndexError) as error:
+        raise UserError(
+            f"{Path(folder) / WEIGHTS} does not fit this model: it is the adapter of another base "
+            "model, give it with its own"
+        ) from error
     return model
 
 

@@ -13,6 +13,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from components.core.errors import UserError
 from components.core.materials.grid import unpack
 from components.core.platform.config_types import Rendering
 from components.core.platform.storage import local_path
@@ -71,18 +72,24 @@ class RealismReward:
         """Mean score (N,) of each grid over `lights_per_sample` lights drawn from `rng`, which
         `sharing` grids in a row have in common."""
         count = len(grids_nhwc)
-        groups = -(-count // sharing)
-        drawn = draw_lights(groups * lights_per_sample, len(self._environments), rng)
-        lights = [
-            drawn[number // sharing * lights_per_sample + light]
-            for number in range(count)
-            for light in range(lights_per_sample)
-        ]
+        lights = self.draw(count, rng, lights_per_sample, sharing)
         images = self.render(np.repeat(grids_nhwc, lights_per_sample, axis=0), lights)
         return {
             name: scores.reshape(count, lights_per_sample).mean(axis=1)
             for name, scores in self.score(images).items()
         }
+
+    def draw(
+        self, count: int, rng: np.random.Generator, lights_per_sample: int = 1, sharing: int = 1
+    ) -> list[Light]:
+        """The lights of `count` grids, `lights_per_sample` of each in a row."""
+        groups = -(-count // sharing)
+        drawn = draw_lights(groups * lights_per_sample, len(self._environments), rng)
+        return [
+            drawn[number // sharing * lights_per_sample + light]
+            for number in range(count)
+            for light in range(lights_per_sample)
+        ]
 
     def render(self, grids_nhwc: FloatArray, lights: Sequence[Light]) -> npt.NDArray[np.uint8]:
         """The grids (N, 2H, 2W, 3) in [0, 1] rendered, each under its light: (N, h, w, 3)."""
@@ -91,12 +98,23 @@ class RealismReward:
 
     def score(self, images_nhwc: npt.NDArray[np.uint8]) -> dict[str, FloatArray]:
         """Scores (N,) of renderings or photographs (N, h, w, 3) by every scorer."""
-        features = self._features.images(images_nhwc)
-        return {name: np.asarray(scorer(features)) for name, scorer in self._scorers.items()}
+        return self.judge(self.features(images_nhwc))
+
+    def features(self, images_nhwc: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        """CLIP features (N, D) of renderings or photographs (N, h, w, 3)."""
+        return self._features.images(images_nhwc)
+
+    def judge(self, features_nd: npt.NDArray[np.float32]) -> dict[str, FloatArray]:
+        """Scores (N,) of features (N, D) by every scorer."""
+        return {name: np.asarray(scorer(features_nd)) for name, scorer in self._scorers.items()}
 
 
 def load_reward(
-    folder: Path, environments: str, rendering: Rendering, device: str = "cpu"
+    folder: Path,
+    environments: str,
+    rendering: Rendering,
+    device: str = "cpu",
+    scorer: str = REWARD,
 ) -> RealismReward:
     """Reward and gold scorer of a "realism-scorer" artifact, seen through its own CLIP.
 
@@ -105,13 +123,24 @@ def load_reward(
         environments: URI of a folder of environments, "" for the embedded ones.
         rendering: size and quality of the renderings, which should be those trained with.
         device: where CLIP runs.
+        scorer: which of the artifact's scorers is the reward.
     """
     from components.core.rendering.scene import Renderer
 
     clip = json.loads((folder / "clip.json").read_text(encoding="utf-8"))["uri"]
+    features = ClipFeatures.load(clip, device=device)
+    names = {REWARD: scorer, GOLD: GOLD}
+    scorers = {name: LinearScorer.load(folder / file) for name, file in names.items()}
+    for name, linear in scorers.items():
+        if len(linear.weight) != features.dimension:
+            raise UserError(
+                f"{folder / names[name]} was trained on features of {len(linear.weight)} numbers, "
+                f"but the CLIP model {clip!r} makes {features.dimension}: train the reward with "
+                "the CLIP model that clip.json names"
+            )
     return RealismReward(
         Renderer(**rendering.model_dump()),
         load_environments(str(local_path(environments)) if environments else ""),
-        ClipFeatures.load(clip, device=device),
-        {name: LinearScorer.load(folder / name) for name in (REWARD, GOLD)},
+        features,
+        scorers,
     )

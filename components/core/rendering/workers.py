@@ -2,7 +2,8 @@
 
 Mitsuba can take its whole process down (an LLVM abort, memory), which no `except` catches. Each
 worker therefore is a process of its own with one job in hand: when it dies, that job and no other
-is given to a fresh worker, once; then it counts as failed. What is the user's to mend
+is given to a fresh worker, once; then it counts as failed. With a `timeout`, a job that takes
+longer counts as failed at once: its worker is ended. What is the user's to mend
 (`UserError`) is raised again here, at once. A worker is replaced after `LIFETIME`
 images, which bounds what a leak in a renderer could take.
 """
@@ -10,6 +11,7 @@ images, which bounds what a leak in a renderer could take.
 from __future__ import annotations
 
 import os
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -41,6 +43,7 @@ class _Worker:
     pipe: Connection
     job: int | None = None
     done: int = 0
+    since: float = 0.0
 
 
 @dataclass
@@ -56,6 +59,8 @@ class Workers(Generic[Job, Result]):
     prepare: Callable[[], Callable[[Job], Result]]
     count: int = field(default_factory=lambda: os.cpu_count() or 1)
     lifetime: int = LIFETIME
+    timeout: float | None = None
+    """Seconds that a job may take, a fresh worker's start included."""
 
     def __post_init__(self) -> None:
         self._workers: list[_Worker] = []
@@ -85,7 +90,7 @@ class Workers(Generic[Job, Result]):
                     worker.job, attempts[worker.job] = waiting.popleft()
                     self._give(worker, jobs[worker.job])
             busy = {worker.pipe: worker for worker in self._workers if worker.job is not None}
-            for pipe in wait(list(busy)):
+            for pipe in wait(list(busy), self._patience()):
                 worker = busy[pipe]  # type: ignore[index]
                 number, outcome = self._take(worker)
                 if isinstance(outcome, Failed) and attempts[number] < ATTEMPTS:
@@ -93,9 +98,31 @@ class Workers(Generic[Job, Result]):
                     continue
                 open_jobs -= 1
                 yield number, outcome
+            for number in self._late():
+                open_jobs -= 1
+                yield number, Failed(number, f"it took longer than {self.timeout:g} seconds")
+
+    def _patience(self) -> float | None:
+        """Seconds until the first job at work is late."""
+        if self.timeout is None:
+            return None
+        first = min(worker.since for worker in self._workers if worker.job is not None)
+        return max(0.0, first + self.timeout - time.monotonic())
+
+    def _late(self) -> Iterator[int]:
+        """End the workers whose jobs are late; the numbers of these jobs."""
+        for worker in list(self._workers) if self.timeout is not None else []:
+            late = time.monotonic() - worker.since > (self.timeout or 0.0)
+            # An answer that lies in the pipe is no longer late.
+            if worker.job is not None and late and not worker.pipe.poll():
+                worker.process.kill()
+                number = worker.job
+                self._replace(worker)
+                yield number
 
     def _give(self, worker: _Worker, job: Job) -> None:
         # A pipe whose worker has just died is readable too: `_take` finds that out.
+        worker.since = time.monotonic()
         try:
             worker.pipe.send(job)
         except OSError:

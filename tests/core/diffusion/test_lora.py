@@ -15,6 +15,7 @@ from components.core.diffusion.lora import (
     save_lora,
 )
 from components.core.diffusion.model import TextToImage, load_model
+from components.core.diffusion.sampler import sample
 from components.core.errors import UserError
 
 
@@ -83,3 +84,32 @@ def test_a_model_with_adapter_is_not_saved_as_a_base(model: TextToImage, tmp_pat
     add_lora(model.unet, rank=2)
     with pytest.raises(ValueError, match="save_lora"):
         model.save(tmp_path / "model")
+
+
+def test_samples_change_in_stock_diffusers_as_they_do_here(
+    model: TextToImage, tmp_path: Path
+) -> None:
+    """The same noise through both samplers, with and without the adapter."""
+    model.save(tmp_path / "base")
+    disturb(add_lora(model.unet, rank=2))
+    save_lora(model.unet, tmp_path / "lora")
+    pipeline = StableDiffusionXLPipeline.from_pretrained(tmp_path / "base")
+    pipeline.set_progress_bar_config(disable=True)
+    size = model.image_size
+    options = {
+        "num_inference_steps": 4, "guidance_scale": 3.0, "height": size, "width": size,
+        "original_size": (size, size), "target_size": (size, size), "output_type": "latent",
+    }  # fmt: skip
+
+    def theirs() -> torch.Tensor:
+        generator = torch.Generator().manual_seed(11)
+        images: torch.Tensor = pipeline("brick, red", generator=generator, **options).images
+        return images
+
+    with lora_disabled(model.unet):
+        before = sample(model, ["brick, red"], [11], steps=4, guidance=3.0)
+    after = sample(model, ["brick, red"], [11], steps=4, guidance=3.0)
+    assert (after - before).abs().max() > 0.05
+    torch.testing.assert_close(theirs(), before, atol=2e-3, rtol=1e-3)
+    pipeline.load_lora_weights(tmp_path / "lora")
+    torch.testing.assert_close(theirs(), after, atol=2e-3, rtol=1e-3)

@@ -61,11 +61,13 @@ def test_eta_zero_is_deterministic_ddim(schedule: NoiseSchedule) -> None:
         torch.testing.assert_close(ours.x_prev, expected, atol=2e-5, rtol=2e-5)
 
 
-def test_log_prob_is_the_mean_log_density(schedule: NoiseSchedule) -> None:
+@pytest.mark.parametrize("steps", [10, 20, 25, 30, 50])
+def test_log_prob_is_the_mean_log_density(schedule: NoiseSchedule, steps: int) -> None:
     v, x_t, noise = tensors(3)
-    step = ddpm_step(schedule, v, 499, 399, x_t, noise=noise)
-    expected = Normal(step.mean, step.std).log_prob(step.x_prev).mean(dim=(1, 2, 3))
-    torch.testing.assert_close(step.log_prob, expected)
+    for t, t_prev in schedule.transitions(steps)[:-1]:
+        step = ddpm_step(schedule, v, t, t_prev, x_t, noise=noise)
+        expected = Normal(step.mean, step.std).log_prob(step.x_prev).mean(dim=(1, 2, 3))
+        torch.testing.assert_close(step.log_prob, expected)
 
 
 def test_evaluating_the_sampled_state_gives_the_same_bits(schedule: NoiseSchedule) -> None:

@@ -99,3 +99,23 @@ def test_the_processes_end_with_the_context() -> None:
 def test_no_jobs_give_no_results(count: int) -> None:
     with Workers[int, int](partial(fragile, Path()), count=count) as workers:
         assert list(workers.run([])) == []
+
+
+def dawdling() -> Callable[[int], int]:
+    def work(job: int) -> int:
+        if job == 1:
+            time.sleep(600.0)
+        return job
+
+    return work
+
+
+def test_a_job_that_takes_too_long_is_given_up_and_the_others_are_done() -> None:
+    with Workers[int, int](dawdling, count=2) as workers:
+        list(workers.run([0, 2]))  # so that both have started
+        workers.timeout = 5.0
+        found = dict(workers.run(range(4)))
+    late = found.pop(1)
+    assert isinstance(late, Failed)
+    assert late.reason == "it took longer than 5 seconds"
+    assert found == {0: 0, 2: 2, 3: 3}

@@ -1,0 +1,54 @@
+"""Training in several processes of this machine, started by torchrun and followed from here."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import components
+from components.core.errors import UserError
+from components.core.platform.tracking import Tracker
+
+
+def torchrun_here(module: Sequence[str], processes: int) -> list[str]:
+    """The command that starts a module, with its arguments, as a group of processes."""
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    return [*launcher, f"--nproc-per-node={processes}", "-m", *module]
+
+
+def train_here(command: Sequence[str], processes: int, watch: Callable[[], None]) -> None:
+    """Run torchrun on this machine; UserError if a process of it fails."""
+    root = Path(components.__file__).resolve().parents[1]
+    path = os.pathsep.join([str(root), os.environ.get("PYTHONPATH", "")])
+    environment = os.environ | {"PYTHONPATH": path}
+    with subprocess.Popen(command, env=environment) as process:
+        try:
+            while process.poll() is None:
+                time.sleep(0.5)
+                watch()
+        except BaseException:
+            process.terminate()
+            raise
+    watch()
+    if process.returncode != 0:
+        raise UserError(
+            f"one of {processes} training processes failed (exit code "
+            f"{process.returncode}): its message is above; correct it and start again to continue"
+        )
+
+
+def forward_metrics(file: Path, seen: int, tracker: Tracker) -> int:
+    """Log the complete lines of a metrics file after the first `seen`; return the new number."""
+    if not file.exists():
+        return seen
+    lines = file.read_text(encoding="utf-8").split("\n")[:-1]
+    for line in lines[seen:]:
+        values: Mapping[str, float] = json.loads(line)
+        step = int(values["step"])
+        tracker.log_metrics({k: v for k, v in values.items() if k != "step"}, step=step)
+    return len(lines)

@@ -1,0 +1,84 @@
+"""What an epoch's update will do, drawn before anything is sampled.
+
+The plan says which forward batches make up each optimizer step and which of their transitions are
+trained with which share of the gradient. It depends on random numbers and not on rewards, so that
+several processes know beforehand which of them will need which samples.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from components.ddpo_lora.config import Config
+from components.ddpo_lora.rollout import parts
+
+
+@dataclass(frozen=True)
+class Task:
+    """A forward batch of the epoch, and (transition, share of the mean) in training order."""
+
+    batch: int
+    transitions: list[tuple[int, float]]
+
+
+def plan_update(
+    batches: int, deviations: Mapping[int, float], config: Config, rng: np.random.Generator
+) -> list[list[Task]]:
+    """The optimizer steps of an epoch of `batches` forward batches, each a list of tasks.
+
+    deviations: of the transitions that may be trained, see `trainable_steps`.
+    """
+    per_step = config.batch_size * config.accumulation // config.forward_batch
+    steps = []
+    for _ in range(config.inner_epochs):
+        order = rng.permutation(batches)
+        for part in parts(batches, per_step):
+            steps.append(
+                [Task(int(b), list(draw_transitions(deviations, config, rng))) for b in order[part]]
+            )
+    return steps
+
+
+def owners(steps: list[list[Task]], batches: int, processes: int) -> list[int]:
+    """Which process samples and trains each batch: every first-pass step is dealt out evenly."""
+    owner: dict[int, int] = {}
+    for tasks in steps:
+        for place, task in enumerate(tasks):
+            owner.setdefault(task.batch, place % processes)
+    return [owner[batch] for batch in range(batches)]
+
+
+def draw_transitions(
+    deviations: Mapping[int, float], config: Config, rng: np.random.Generator
+) -> Iterator[tuple[int, float]]:
+    """The transitions to train, in random order, each with its share of the mean.
+
+    The gradient of a log-probability grows as the noise of its transition falls, while what
+    decides the reward is mostly settled in the noisier ones: with equal shares the last
+    transitions drown the others in noise. Shares in proportion to the variance even that out.
+    """
+    weights = {
+        index: std**2 if config.transition_weighting == "variance" else 1.0
+        for index, std in deviations.items()
+    }
+    mean = float(np.mean(list(weights.values())))
+    order = rng.permutation(list(weights))
+    if config.window:
+        chosen = draw_window(list(weights), config.window, rng)
+        order = np.array([index for index in order if index in chosen])
+    else:
+        order = order[: max(1, round(len(weights) * config.train_timestep_fraction))]
+    for transition in order:
+        yield int(transition), weights[int(transition)] / (mean * len(order))
+
+
+def draw_window(transitions: list[int], size: int, rng: np.random.Generator) -> set[int]:
+    """`size` transitions in a row from a random place on; past the last come the first again.
+
+    Wrapping around makes every transition equally likely, so that the gradient of windows is, in
+    expectation, that of all transitions.
+    """
+    size = min(size, len(transitions))
+    start = int(rng.integers(len(transitions)))
+    return {transitions[(start + offset) % len(transitions)] for offset in range(size)}

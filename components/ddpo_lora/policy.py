@@ -1,0 +1,58 @@
+"""The generator with its adapter, as the trainer asks it for samples."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor
+
+from components.core.diffusion.model import TextToImage
+from components.core.diffusion.sampler import sample
+from components.ddpo_lora.config import Config
+from components.ddpo_lora.rollout import (
+    EncodedPrompts,
+    Rollout,
+    autocast,
+    decode_grids,
+    roll_out,
+    trainable_steps,
+)
+
+
+class Policy:
+    """Samples forward batches of any of `prompts`, which are encoded once."""
+
+    def __init__(self, model: TextToImage, prompts: Sequence[str], config: Config) -> None:
+        self.model = model
+        self._config = config
+        self._embeds = EncodedPrompts(model, prompts)
+        self.deviations = trainable_steps(model, config.steps, config.smallest_deviation)
+
+    def roll_out(self, prompts: Sequence[str], seeds: Sequence[int]) -> Rollout:
+        """One forward batch with all of its states, to learn from."""
+        config = self._config
+        return roll_out(
+            self.model,
+            self._embeds[prompts],
+            prompts,
+            seeds,
+            steps=config.steps,
+            guidance=config.guidance,
+            precision=config.precision,
+        )
+
+    def sample(self, prompts: Sequence[str], seeds: Sequence[int]) -> Tensor:
+        """Clean latents (B, C, h, w) of one forward batch, to look at."""
+        config = self._config
+        with autocast(self.model, config.precision):
+            return sample(
+                self.model,
+                self._embeds[prompts],
+                seeds,
+                steps=config.steps,
+                guidance=config.guidance,
+            )
+
+    def decode(self, latents_bchw: Tensor) -> npt.NDArray[np.float32]:
+        """Latents to grids (B, 2H, 2W, 3) in [0, 1]."""
+        return decode_grids(self.model, latents_bchw)

@@ -1,0 +1,153 @@
+"""What skips or ends: gradients that stand out, a falling gold reward, unusable rewards."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from components.core.diffusion.lora import add_lora
+from components.core.errors import UserError
+from components.core.platform.tracking import NullTracker
+from components.core.realism.reward import RewardFunction
+from components.ddpo_lora.clock import Clock
+from components.ddpo_lora.early_stop import EarlyStop, fell
+from components.ddpo_lora.safeguard import NormGuard
+from components.ddpo_lora.trainer import Trainer
+from tests.ddpo_lora.micro import HELDOUT, PROMPTS, micro_config, micro_model, redness
+
+
+def trainer(work: Path, reward: RewardFunction = redness, **changes: Any) -> Trainer:
+    model, config = micro_model(), micro_config(steps=2, **changes)
+    add_lora(model.unet, config.rank)
+    return Trainer(model, reward, PROMPTS, HELDOUT, config, work, NullTracker())
+
+
+def weights(subject: Trainer) -> dict[str, torch.Tensor]:
+    return {name: value.detach().clone() for name, value in subject.update.parameters.items()}
+
+
+def test_a_norm_far_above_the_usual_is_refused_until_it_is_usual() -> None:
+    guard = NormGuard(4.0)
+    assert all(guard.accepts(norm) for norm in [50.0, 1.0, 2.0, 1.0, 1.0, 2.0, 1.0, 1.0])
+    assert guard.accepts(3.9)
+    assert not guard.accepts(9.0)
+    assert not guard.accepts(float("nan"))
+    again = NormGuard(4.0)
+    again.restore(guard.state())
+    assert not again.accepts(9.0)
+    for _ in range(40):
+        again.accepts(9.0)
+    assert again.accepts(9.0)
+
+
+def test_without_a_factor_nothing_is_refused() -> None:
+    guard = NormGuard(0.0)
+    assert all(guard.accepts(norm) for norm in [1.0] * 10 + [1e9])
+
+
+def test_a_skipped_step_leaves_weights_and_moments(tmp_path: Path) -> None:
+    subject = trainer(tmp_path, skip_gradients_above=2.0)
+    _, rollouts, _, plan = subject.roll_out(np.random.default_rng(0), Clock())
+    advantages = [np.linspace(-1.0, 1.0, 4)] * 2
+    before = weights(subject)
+    subject.update.guard.restore([1e-9] * 32)
+    assert subject.update(rollouts, advantages, plan)["skipped_steps"] == 2.0
+    assert all(torch.equal(before[name], value) for name, value in weights(subject).items())
+    assert not subject.update.optimizer.state
+    subject.update.guard.restore([1e9] * 32)
+    assert subject.update(rollouts, advantages, plan)["skipped_steps"] == 0.0
+    assert subject.update.steps == 2
+
+
+def test_falling_is_judged_sample_by_sample_and_beyond_noise() -> None:
+    rng = np.random.default_rng(0)
+    start = rng.normal(size=64)
+    assert fell(start, start - 0.05 + 0.01 * rng.normal(size=64))
+    assert not fell(start, start + rng.normal(size=64) * 0.5)
+    assert not fell(start, start + 0.05)
+    assert fell([1.0, 2.0, 3.0, np.nan], [0.0, 1.1, 2.0, 9.0])
+    assert not fell([1.0], [0.0])
+
+
+def test_patience_counts_measurements_in_a_row_and_survives_a_restart() -> None:
+    start, low = np.arange(8.0), np.arange(8.0) - np.linspace(0.9, 1.1, 8)
+    stop = EarlyStop(2)
+    assert stop.observe(start)
+    assert not stop.observe(low)
+    assert stop.observe(start + 1.0)
+    stop.observe(low)
+    again = EarlyStop(2)
+    again.restore(stop.state())
+    assert not again.over
+    again.observe(low)
+    assert again.over
+    assert again.best == pytest.approx(4.5)
+
+
+def hacked(grids_nhwc: Any, rng: np.random.Generator, *_: int) -> dict[str, Any]:
+    """The reward wants red; the gold scorer dislikes nothing more."""
+    red = redness(grids_nhwc, rng)["reward"]
+    return {"reward": red, "gold": -red}
+
+
+def test_hacking_the_reward_ends_the_run_with_the_best_adapter(tmp_path: Path) -> None:
+    subject = trainer(
+        tmp_path, hacked, epochs=12, samples_per_epoch=32, batch_size=16, forward_batch=16,
+        learning_rate=2e-2, clip_range=0.1, heldout_every=1, heldout_samples=32, stop_patience=2,
+    )  # fmt: skip
+    before = weights(subject)
+    history = subject.run()
+    gold = [row["heldout_gold_reward"] for row in history]
+    assert len(history) < 13
+    assert history[-2]["stopped"] == 1.0
+    assert gold[-1] == pytest.approx(max(gold), abs=1e-9)
+    assert gold[-2] < gold[0]
+    best = int(np.argmax(gold[:-1]))
+    unmoved = all(torch.equal(before[name], value) for name, value in weights(subject).items())
+    assert unmoved == (best == 0)
+
+
+def test_equal_rewards_change_nothing_and_the_run_goes_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def equal(grids_nhwc: Any, *_: Any) -> dict[str, Any]:
+        return {"reward": np.full(len(grids_nhwc), 0.3)}
+
+    subject = trainer(tmp_path, equal, epochs=2)
+    before = weights(subject)
+    history = subject.run()
+    assert [row.get("no_gradient") for row in history] == [1.0, 1.0, None]
+    assert all(torch.equal(before[name], value) for name, value in weights(subject).items())
+    assert capsys.readouterr().out.count("teaches nothing") == 2
+
+
+def test_samples_without_a_finite_reward_are_dropped_and_counted(tmp_path: Path) -> None:
+    def partly(grids_nhwc: Any, *_: Any) -> dict[str, Any]:
+        values = grids_nhwc.mean(axis=(1, 2, 3))
+        values[0], values[3] = np.nan, np.inf
+        return {"reward": values}
+
+    subject = trainer(tmp_path, partly, epochs=1, heldout_samples=0)
+    row = subject.run()[0]
+    assert row["dropped"] == 2.0
+    assert np.isfinite(row["train_reward"])
+    assert subject.update.steps == 2
+    assert sum(subject._statistics.count(prompt) for prompt in PROMPTS) == 6
+
+
+def test_too_many_dropped_samples_end_the_run_and_keep_its_checkpoints(tmp_path: Path) -> None:
+    calls = 0
+
+    def broken(grids_nhwc: Any, *_: Any) -> dict[str, Any]:
+        nonlocal calls
+        calls += 1
+        values = grids_nhwc.mean(axis=(1, 2, 3))
+        return {"reward": values if calls == 1 else values * np.nan}
+
+    with pytest.raises(UserError, match=r"8 of 8 samples have no reward.*not finite"):
+        trainer(tmp_path, broken, epochs=3, heldout_samples=0).run()
+    assert (tmp_path / "checkpoint-00001").is_dir()
+    history = trainer(tmp_path, redness, epochs=3, heldout_samples=0).run()
+    assert [row["epoch"] for row in history] == [0, 1, 2, 3]

@@ -1,0 +1,125 @@
+"""Scoring beside sampling: the same numbers, and a lost rendering costs one sample."""
+
+import json
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from components.core.diffusion.lora import add_lora
+from components.core.errors import UserError
+from components.core.platform.tracking import NullTracker
+from components.core.rendering.pool import RenderPool
+from components.ddpo_lora.clock import Clock
+from components.ddpo_lora.scoring import Scoring
+from components.ddpo_lora.trainer import Trainer
+from tests.ddpo_lora.micro import HELDOUT, PROMPTS, micro_config, micro_model, redness
+from tests.ddpo_lora.real import RENDERING, real_reward
+from tests.ddpo_lora.renderers import deadly, fragile, sickly
+
+RUN: dict[str, Any] = {"steps": 2, "epochs": 2, "heldout_every": 1, "samples_per_prompt": 2}
+
+
+def trained(
+    work: Path, render: RenderPool | None = None, **changes: Any
+) -> tuple[str, dict[str, torch.Tensor]]:
+    """History without times, and the adapter."""
+    model, config = micro_model(), micro_config(**(RUN | changes))
+    add_lora(model.unet, config.rank)
+    trainer = Trainer(
+        model, real_reward(), PROMPTS, HELDOUT, config, work, NullTracker(), render=render
+    )
+    history = trainer.run()
+    for row in history:
+        del row["seconds"]
+    return json.dumps(history), {
+        k: v.detach().clone() for k, v in trainer.update.parameters.items()
+    }
+
+
+@pytest.fixture(scope="module")
+def serial(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict[str, torch.Tensor]]:
+    return trained(tmp_path_factory.mktemp("serial"), lights_per_sample=2, shared_light=True)
+
+
+def same(
+    one: tuple[str, dict[str, torch.Tensor]], two: tuple[str, dict[str, torch.Tensor]]
+) -> bool:
+    return one[0] == two[0] and all(torch.equal(one[1][name], two[1][name]) for name in one[1])
+
+
+def test_overlapping_changes_nothing(
+    serial: tuple[str, dict[str, torch.Tensor]], tmp_path: Path
+) -> None:
+    overlapped = trained(tmp_path, lights_per_sample=2, shared_light=True, overlap=True)
+    assert same(serial, overlapped)
+
+
+def test_rendering_in_processes_changes_nothing(
+    serial: tuple[str, dict[str, torch.Tensor]], tmp_path: Path
+) -> None:
+    with RenderPool(RENDERING, "", 2, 300.0) as pool:
+        pooled = trained(tmp_path, pool, lights_per_sample=2, shared_light=True, overlap=True)
+    assert same(serial, pooled)
+    assert not pool.failures
+
+
+def test_the_next_batch_is_sampled_while_one_is_scored() -> None:
+    """Deadlocks, and fails by its timeout, if `add` waits for the scoring."""
+    sampled = threading.Event()
+    in_time = []
+
+    def decode(latents: torch.Tensor) -> Any:
+        in_time.append(sampled.wait(timeout=60.0))
+        return np.full((len(latents), 16, 16, 3), 0.5, np.float32)
+
+    with Scoring(decode, redness, overlap=True) as scoring:
+        work = scoring.begin(4, np.random.default_rng(0), Clock())
+        work.add([0, 1], torch.zeros(2, 1))
+        work.add([2, 3], torch.zeros(2, 1))
+        sampled.set()
+        numbers, scored = work.finish()
+    assert in_time == [True, True]
+    assert numbers == [0, 1, 2, 3]
+    assert scored.dropped == 0
+
+
+def test_a_failure_in_the_thread_reaches_the_caller() -> None:
+    def decode(latents: torch.Tensor) -> Any:
+        raise RuntimeError("out of memory")
+
+    with Scoring(decode, redness, overlap=True) as scoring:
+        work = scoring.begin(2, np.random.default_rng(0), Clock())
+        work.add([0, 1], torch.zeros(2, 1))
+        with pytest.raises(RuntimeError, match="out of memory"):
+            work.finish()
+
+
+def test_a_dying_renderer_costs_the_samples_it_dies_of() -> None:
+    grids = np.random.default_rng(1).uniform(size=(4, 16, 16, 3)).astype(np.float32)
+    ill = [sickly(grid) for grid in grids]
+    assert 0 < sum(ill) < 4
+    scored = []
+    for prepare in (None, fragile):
+        options = {} if prepare is None else {"prepare": prepare}
+        with RenderPool(RENDERING, "", 1, 300.0, **options) as pool:
+            scoring = Scoring(lambda latents: grids[latents.long()], real_reward(), render=pool)
+            work = scoring.begin(4, np.random.default_rng(0), Clock())
+            work.add(range(4), torch.arange(4))
+            scored.append(work.finish()[1])
+    well, hurt = (found.scores["reward"] for found in scored)
+    assert np.isnan(hurt).tolist() == ill
+    np.testing.assert_allclose(hurt[~np.isnan(hurt)], well[~np.isnan(hurt)], rtol=1e-5)
+    assert scored[1].dropped == sum(ill) == len(pool.failures)
+
+
+def test_a_renderer_that_dies_every_time_is_a_clear_error(tmp_path: Path) -> None:
+    with (
+        RenderPool(RENDERING, "", 1, 300.0, prepare=deadly) as pool,
+        pytest.raises(UserError, match=r"samples have no reward.*exit code -6"),
+    ):
+        trained(tmp_path, pool, heldout_samples=0, samples_per_epoch=2, batch_size=2,
+                forward_batch=2, statistics_min_count=1)  # fmt: skip

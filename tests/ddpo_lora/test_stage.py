@@ -1,0 +1,52 @@
+"""The stage from artifacts to an artifact, in one process and in two."""
+
+import json
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file
+
+from components.core.platform.artifacts import new_artifact
+from components.ddpo_lora.config import Config
+from components.ddpo_lora.stage import run
+from tests.ddpo_lora.micro import HELDOUT, PROMPTS, micro_config, micro_model
+from tests.ddpo_lora.real import RENDERING, save_reward
+from tests.ddpo_lora.test_metrics import Recorder
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder, config = tmp_path_factory.mktemp("inputs"), Config()
+    with new_artifact(folder / "model", "diffusion-model", "test", config) as place:
+        micro_model().save(place)
+    with new_artifact(folder / "reward", "realism-scorer", "test", config) as place:
+        save_reward(place)
+    with new_artifact(folder / "prompts", "prompts", "test", config) as place:
+        rows = [{"prompt": p, "split": "train", "category": p.split(",")[0]} for p in PROMPTS]
+        rows += [{"prompt": p, "split": "heldout", "category": "none"} for p in HELDOUT]
+        (place / "prompts.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return {name: folder / name for name in ("model", "reward", "prompts")}
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_artifacts_in_adapter_out(inputs: dict[str, Path], tmp_path: Path, processes: int) -> None:
+    config = micro_config(
+        processes=processes, batch_size=4, forward_batch=2, steps=2, epochs=2, rendering=RENDERING,
+        overlap=True, render_workers=2 - processes, strips_every=2,
+    )  # fmt: skip
+    recorder = Recorder()
+    run(
+        config, **inputs, environments="", output=tmp_path / "lora", work=tmp_path / "work",
+        tracker=recorder,
+    )  # fmt: skip
+    history = (tmp_path / "lora" / "history.jsonl").read_text().splitlines()
+    assert [json.loads(line)["epoch"] for line in history] == [0, 1, 2]
+    adapter = load_file(tmp_path / "lora" / "pytorch_lora_weights.safetensors")
+    assert any(
+        bool(value.any())
+        for name, value in adapter.items()
+        if "lora.up" in name or "lora_B" in name
+    )
+    assert recorder.metrics[1]["train_reward"] == json.loads(history[1])["train_reward"]
+    assert "seconds/render" in recorder.metrics[0]
+    assert recorder.images["strips.png"].shape[2] == 3

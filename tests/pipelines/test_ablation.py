@@ -1,0 +1,69 @@
+"""`realmat ablate`: the right variants, each trained once, curves on the right epochs."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from components.core.errors import UserError
+from pipelines.ablation import history_of, prompt_variants, run_ablation, tv_variants
+from pipelines.cli import main
+from pipelines.recipe import Recipe, load_recipe
+
+
+def test_the_papers_numbers_of_prompts_scale_with_the_recipe() -> None:
+    assert [*prompt_variants(load_recipe("paper"))] == [
+        "5 prompts", "30 prompts", "100 prompts", "150 prompts",
+    ]  # fmt: skip
+    assert [*prompt_variants(load_recipe("smoke"))] == [
+        "1 prompts",
+        "2 prompts",
+        "8 prompts",
+        "12 prompts",
+    ]
+    with pytest.raises(UserError, match=r"more than prompt_selection\.candidates = 16"):
+        prompt_variants(load_recipe("smoke"), [17])
+
+
+def test_variants_differ_in_one_thing_and_are_drawn_on_their_epochs(tmp_path: Path) -> None:
+    trained: list[Recipe] = []
+
+    def run(recipe: Recipe, output: Path) -> list[dict[str, Any]]:
+        trained.append(recipe)
+        level = float(len(trained))
+        return [
+            {"epoch": 0, "train_reward": level, "heldout_reward": 1.0},
+            {"epoch": 1, "train_reward": level},
+            {"epoch": 2, "heldout_reward": 2.0},
+        ]
+
+    settings = ["ddpo_lora.epochs=2"]
+    table, picture = run_ablation("smoke", settings, tv_variants(), tmp_path, run)
+    assert [recipe.ddpo_lora.scorer for recipe in trained] == ["reward", "reward_without_tv"]
+    first, second = (recipe.model_dump() for recipe in trained)
+    second["ddpo_lora"]["scorer"] = "reward"
+    assert first == second
+    found = json.loads(table.read_text())
+    assert found["without TV"]["train_reward"] == [[0, 2.0], [1, 2.0]]
+    assert found["with TV"]["heldout_reward"] == [[0, 1.0], [2, 2.0]]
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_reports_history_is_found_among_those_of_other_variants(tmp_path: Path) -> None:
+    for key, reward in (("a", 0.5), ("b", 0.25)):
+        folder = tmp_path / "store" / "ddpo_lora" / key
+        folder.mkdir(parents=True)
+        (folder / "history.jsonl").write_text(json.dumps({"epoch": 0, "train_reward": reward}))
+    found = history_of({"ddpo": {"train_reward": [0.25]}}, tmp_path)
+    assert found == [{"epoch": 0, "train_reward": 0.25}]
+
+
+@pytest.mark.parametrize(
+    "arguments", [["tv", "smoke", "--counts", "3"], ["prompts", "smoke", "--counts", "3,x"]]
+)
+def test_wrong_counts_are_one_sentence(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["ablate", *arguments]) == 2
+    assert "--counts" in capsys.readouterr().err
