@@ -23,7 +23,7 @@ SIZE = 64
 
 def unit(count: int, width: int, seed: int) -> Floats:
     rows = np.random.default_rng(seed).normal(size=(count, width))
-    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True))
 
 
 def material(
@@ -51,7 +51,7 @@ def bumps(seed: int) -> Floats:
     low = np.hypot(frequency[:, None], frequency[None, :])
     spectrum = np.fft.fft2(rng.normal(size=(SIZE, SIZE))) * np.exp(-((low / 6) ** 2))
     field = np.fft.ifft2(spectrum).real
-    return (field - field.min()) / np.ptp(field)
+    return np.asarray((field - field.min()) / np.ptp(field))
 
 
 def test_kernel_distance_is_the_definition_with_scikit_learns_kernel() -> None:

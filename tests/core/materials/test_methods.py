@@ -54,7 +54,8 @@ def test_a_diffuse_specular_folder_is_converted(tmp_path: Path) -> None:
     base, metallic = bases(), np.ones((16, 16), np.float32)
     metallic[:, :8] = 0
     diffuse, specular = split(base, metallic)
-    up = np.zeros((16, 16, 3), np.float32) + np.float32([0, 0, 1])
+    up = np.zeros((16, 16, 3), np.float32)
+    up[..., 2] = 1.0
     maps = {"diffuse": diffuse, "specular": specular, "normal": encode_normals(up)}
     folder = write(tmp_path / "gold", **maps, roughness=np.full((16, 16), 0.3))
     material = load_method_material(folder)
