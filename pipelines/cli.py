@@ -14,6 +14,7 @@ from typing import NoReturn
 
 from components.core.errors import UserError
 from pipelines import (
+    commands_evaluate,
     commands_label,
     commands_library,
     commands_machine,
@@ -44,6 +45,7 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
     commands_pipeline.add(commands)
     commands_materials.add(commands)
+    commands_evaluate.add(commands)
     commands_library.add(commands)
     commands_label.add(commands)
     commands_study.add(commands)
