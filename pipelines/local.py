@@ -27,6 +27,7 @@ from pydantic import BaseModel
 
 from components.core.errors import UserError
 from components.core.platform.lifeline import lifeline
+from components.core.platform.stage import PARENT_RUN
 from components.core.platform.tracking_errors import tracking_errors
 from pipelines.cluster import compile_pipeline
 from pipelines.preflight import check_examples, check_labels, check_preferences, check_sources
@@ -152,6 +153,7 @@ def _execute(
     warnings.filterwarnings("ignore", category=UserWarning, message=".*have no effect.*")
     local.init(local.SubprocessRunner(use_venv=False), pipeline_root=str(scratch / "tasks"))
     component = components.load_component_from_file(str(pipeline))
+    os.environ[PARENT_RUN] = record.run_id
     with log.open("w", buffering=1) as file:
         screen = Screen(sys.stdout, file)
         try:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from components.annotation_sync.config import Config
 from components.annotation_sync.doubt import Doubt
+from components.annotation_sync.estimate import random_shares
 from components.annotation_sync.figures import annotators, judgements_by_category
 from components.annotation_sync.waiting import Clock, wait_for_judgements
 from components.core.platform.artifacts import new_artifact, open_artifact
@@ -85,6 +86,8 @@ def write(
         )
         (folder / "agreement.json").write_text(json.dumps(agreed.row(), indent=2) + "\n")
     tracker.log_metrics({"tasks": len(tasks), "new_tasks": new, **_counts(found)})
+    for name, share in random_shares(found.annotations).items():
+        tracker.log_metrics(share.metrics(name))
     if agreed.alpha is not None:
         tracker.log_metrics({"alpha": agreed.alpha, "shared": agreed.shared})
     tracker.log_dict(agreed.row(), "agreement.json")

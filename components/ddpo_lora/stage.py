@@ -71,7 +71,9 @@ def write(
     history = trainer.run()
     with new_artifact(output, KIND, "ddpo_lora", config) as folder:
         save_lora(model.unet, folder)
-        text = "".join(json.dumps(row) + "\n" for row in history)
+        # Without durations, so that the same work has the same content.
+        rows = ({key: row[key] for key in row if key != "seconds"} for row in history)
+        text = "".join(json.dumps(row) + "\n" for row in rows)
         (folder / "history.jsonl").write_text(text, encoding="utf-8")
     tracker.log_figure(figure(history), "reward.png")
     return history

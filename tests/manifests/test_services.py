@@ -129,7 +129,6 @@ def test_passwords_reach_neither_the_log_nor_a_shell(postgres: Postgres) -> None
     assert not list(postgres.folder.rglob("pwned"))
 
 
-@mock_aws
 def test_buckets_are_made_once(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -139,9 +138,10 @@ def test_buckets_are_made_once(
     monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
     monkeypatch.setattr(sys, "argv", ["buckets.py", "mlflow", "realmat"])
     file = MANIFESTS / "overlays" / "dev" / "s3" / "buckets.py"
-    runpy.run_path(str(file), run_name="__main__")
-    assert capsys.readouterr().out.split() == ["made", "mlflow", "made", "realmat"]
-    runpy.run_path(str(file), run_name="__main__")
-    assert capsys.readouterr().out == ""
-    made = boto3.client("s3").list_buckets()["Buckets"]
-    assert {bucket["Name"] for bucket in made} == {"mlflow", "realmat"}
+    with mock_aws():  # here, for its keys must be gone before the settings are put back
+        runpy.run_path(str(file), run_name="__main__")
+        assert capsys.readouterr().out.split() == ["made", "mlflow", "made", "realmat"]
+        runpy.run_path(str(file), run_name="__main__")
+        assert capsys.readouterr().out == ""
+        made = boto3.client("s3").list_buckets()["Buckets"]
+        assert {bucket["Name"] for bucket in made} == {"mlflow", "realmat"}

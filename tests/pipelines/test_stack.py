@@ -29,7 +29,7 @@ from pipelines.stack.addresses import MANIFESTS, localised, read_environment
 from pipelines.stack.postgresql import installed
 from pipelines.stack.secrets import make_secrets
 from pipelines.stack.stack import Stack
-from tests.pipelines.conftest import ROOT
+from tests.pipelines.conftest import EXACT, ROOT
 from tests.s3 import Store
 from tests.services import missing
 
@@ -75,7 +75,7 @@ class Run:
         self.lines: list[str] = []
         self.process = subprocess.Popen(
             [sys.executable, "-m", "pipelines.cli", "run", "smoke", "--output", str(output)],
-            cwd=ROOT, env={**os.environ, **stack.environment}, text=True,
+            cwd=ROOT, env={**os.environ, **EXACT, **stack.environment}, text=True,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip
         self.thread = threading.Thread(target=self._read, daemon=True)
@@ -286,7 +286,7 @@ def test_a_full_disk_is_one_sentence_and_the_next_run_goes_on(smoke: Path, tmp_p
         sys.executable, "-m", "pipelines.cli", "run", "smoke", "--until", "synthetic_data",
         "--output", str(disk / "run"),
     ]  # fmt: skip
-    environment = {**os.environ, "REALMAT_RUNS": str(tmp_path)}
+    environment = {**os.environ, **EXACT, "REALMAT_RUNS": str(tmp_path)}
     try:
         done = subprocess.run(
             command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False

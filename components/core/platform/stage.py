@@ -36,7 +36,7 @@ from components.core.platform.tracking import StageTracker, stage_run
 from components.core.platform.tracking_errors import tracking_errors
 
 STORE = "REALMAT_STORE"  # folder of finished stages; beside the outputs when unset
-PARENT_RUN = "REALMAT_PARENT_RUN"  # MLflow run of the pipeline
+PARENT_RUN = "REALMAT_PARENT_RUN"  # MLflow run of the pipeline, where one machine runs all of it
 JOURNAL = "REALMAT_JOURNAL"  # folder of journals that another process sends to MLflow
 LIFELINE = "REALMAT_LIFELINE"  # named pipe of the process that runs the pipeline
 RECORD = "REALMAT_RECORD"  # file that receives one JSON line for every stage
@@ -207,7 +207,8 @@ def _tracker(
 ) -> Iterator[StageTracker]:
     """Opens the stage's journal where one is kept, else (or if `direct`) its MLflow run."""
     folder = os.environ.get(JOURNAL, "")
-    parent = parent_run or os.environ.get(PARENT_RUN, "")
+    # In a loop, kfp.local gives a task the loop's item for what an earlier task returned.
+    parent = os.environ.get(PARENT_RUN) or parent_run
     if folder and not direct:
         with journal(Path(folder), stage, work, parent, tags) as paper:
             yield paper
