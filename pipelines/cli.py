@@ -15,6 +15,7 @@ from typing import NoReturn
 from components.core.errors import UserError
 from pipelines import (
     commands_ablate,
+    commands_evaluate,
     commands_label,
     commands_library,
     commands_machine,
@@ -46,6 +47,7 @@ def parser() -> argparse.ArgumentParser:
     commands_pipeline.add(commands)
     commands_ablate.add(commands)
     commands_materials.add(commands)
+    commands_evaluate.add(commands)
     commands_library.add(commands)
     commands_label.add(commands)
     commands_study.add(commands)

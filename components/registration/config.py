@@ -19,6 +19,15 @@ class Config(BaseModel, frozen=True, extra="forbid"):
         0.9, ge=0, le=1, description="Share of the diversity that must be left for promotion."
     )
 
+    keep_clip_score: float | None = Field(
+        None, ge=0, le=1, description="Share of the CLIP score that must be left; none: no rule."
+    )
+    require_votes: bool = Field(
+        False, description="Promote only what people prefer, by the votes of a study given below."
+    )
+    votes_after: int = Field(0, ge=0, description="Votes for the materials after training.")
+    votes_before: int = Field(0, ge=0, description="Votes for the materials before training.")
+
     @model_validator(mode="after")
     def _two_names(self) -> "Config":
         if self.name == self.reward_name:

@@ -27,13 +27,35 @@ class Rule:
         return asdict(self)
 
 
-def assess(evaluation: Mapping[str, Any], *, keep_diversity: float = 0.9) -> list[Rule]:
-    """Every rule of the gate applied to an evaluation (keys as in report.json)."""
-    return [
+@dataclass(frozen=True)
+class Votes:
+    """How many people's choices preferred the material after, and the one before; ties in none."""
+
+    after: int
+    before: int
+
+
+def assess(
+    evaluation: Mapping[str, Any],
+    *,
+    keep_diversity: float = 0.9,
+    keep_clip_score: float | None = None,
+    votes: Votes | None = None,
+) -> list[Rule]:
+    """Every rule of the gate applied to an evaluation (keys as in report.json).
+
+    The rules of the CLIP score and of people's votes apply only where their settings are given.
+    """
+    rules = [
         _gain(evaluation.get("before_after")),
         _gold(evaluation.get("gold")),
         _diversity(evaluation.get("diversity"), keep_diversity),
     ]
+    if keep_clip_score is not None:
+        rules.append(_clip_score(evaluation.get("clip_score"), keep_clip_score))
+    if votes is not None:
+        rules.append(_people(votes))
+    return rules
 
 
 def alias_of(rules: list[Rule]) -> str:
@@ -62,6 +84,28 @@ def _diversity(result: Mapping[str, float] | None, keep: float) -> Rule:
     kept = result["after"] / result["before"]
     value = f"{result['before']:.4f} to {result['after']:.4f}: {kept:.1%}"
     return Rule(rule, value, kept >= keep)
+
+
+def _clip_score(result: Mapping[str, float] | None, keep: float) -> Rule:
+    rule = f"at least {keep:.0%} of the CLIP score is kept"
+    if result is None or result["before"] <= 0:
+        return Rule(rule, MISSING, False)
+    kept = result["after"] / result["before"]
+    value = f"{result['before']:.2f} to {result['after']:.2f}: {kept:.1%}"
+    return Rule(rule, value, kept >= keep)
+
+
+def _people(votes: Votes) -> Rule:
+    """Wilson's interval; every vote counts as independent, as in the paper's section 6.2."""
+    from statsmodels.stats.proportion import proportion_confint
+
+    rule = "people prefer it: the win rate's 95 % interval lies above 0.5"
+    count = votes.after + votes.before
+    if count == 0:
+        return Rule(rule, MISSING, False)
+    low, high = proportion_confint(votes.after, count, method="wilson")
+    value = f"{votes.after / count:.3f} [{low:.3f}, {high:.3f}] of {count} votes"
+    return Rule(rule, value, bool(low > 0.5))
 
 
 def _difference(result: Mapping[str, Any]) -> str:

@@ -26,7 +26,7 @@ from components.core.platform.artifacts import (
 )
 from components.core.platform.tracking import Tracker
 from components.registration.config import Config
-from components.registration.gate import alias_of, assess
+from components.registration.gate import Votes, alias_of, assess
 from components.registration.reward import about_reward, assemble_reward
 
 KIND = "registration"
@@ -58,7 +58,12 @@ def run(
         assemble_reward(judge, reward),
     )
     results = json.loads((evaluation / "evaluation.json").read_text("utf-8"))
-    rules = assess(results, keep_diversity=config.keep_diversity)
+    rules = assess(
+        results,
+        keep_diversity=config.keep_diversity,
+        keep_clip_score=config.keep_clip_score,
+        votes=Votes(config.votes_after, config.votes_before) if config.require_votes else None,
+    )
     about = About(metadata={"licence": LICENCE})
     made = (
         register(config.name, MATERIAL, folder, hashes[0], about),

@@ -1,0 +1,120 @@
+"""`realmat evaluate`: several generators on the same prompts, seeds and lights."""
+
+import argparse
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from components.core.errors import UserError
+from pipelines.arguments import find_registry, number
+
+if TYPE_CHECKING:
+    from components.core.realism.clip import ClipFeatures, Features
+    from components.core.realism.model import RealismModel
+
+
+def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Adds the command to the parser."""
+    command = commands.add_parser(
+        "evaluate",
+        help="compare generators, and folders of other methods' materials",
+        description="Compares generators on the same prompts, seeds and lights; the first is what "
+        "the others are compared with. A stopped comparison goes on when started again.",
+        epilog="example: realmat evaluate --model small --model models:/realmat@champion -o cmp",
+    )
+    command.add_argument(
+        "--model", metavar="URI", action="append", required=True,
+        help="registry URI, folder or 'small'; may be given again",
+    )  # fmt: skip
+    command.add_argument(
+        "--external", metavar="NAME=DIR", action="append", default=[],
+        help="another method's materials, a folder for each prompt; may be given again",
+    )  # fmt: skip
+    command.add_argument("--prompts", metavar="FILE", help="one a line (default: held-out ones)")
+    command.add_argument("-n", type=number(2, 100_000), default=16, help="materials of each (16)")
+    command.add_argument("--seed", metavar="S", type=number(0, 2**31), default=0)
+    command.add_argument("--reward", metavar="URI", help="default: the first model's that has one")
+    command.add_argument("--reference", metavar="DIR", help="photographs, for the KID")
+    command.add_argument("--tileable", action="store_true", help="sample edges that fit each other")
+    command.add_argument("-o", "--output", metavar="DIR", required=True)
+    command.add_argument("--json", action="store_true", help="print report.json")
+    command.set_defaults(call=_evaluate)
+
+
+def _evaluate(given: argparse.Namespace) -> int:
+    from components.core.realism.clip import ClipFeatures
+    from components.core.rendering.embedded import embedded_environments
+    from components.core.rendering.scene import Renderer
+    from components.evaluation.contest_run import (
+        Judges,
+        Request,
+        drawn_prompts,
+        pairs_of,
+        read_prompts,
+        run_contest,
+    )
+    from components.evaluation.entrants import external
+
+    for uri in (*given.model, given.reward or ""):
+        find_registry(uri)
+    externals = dict(_external(text) for text in given.external)
+    models = {_name(uri): uri for uri in given.model}
+    names = [*models, *externals]
+    if len(set(names)) < len(given.model) + len(given.external):
+        raise UserError("two methods have the same name: give each --model and --external once")
+    prompts = read_prompts(Path(given.prompts)) if given.prompts else None
+    request = Request(
+        models, externals, prompts or drawn_prompts(given.n, given.seed), given.n, given.seed,
+        tileable=given.tileable,
+    )  # fmt: skip
+    environments = embedded_environments()
+    for folder in externals.values():
+        # Read before anything is sampled: a missing folder is told at once.
+        external(Path(folder), pairs_of(request, len(environments)))
+    reward = _reward(given.reward, given.model)
+    features = reward.features if reward else ClipFeatures.load("small")
+    judges = Judges(Renderer(), environments, features, reward, _reference(given, features))
+    report = run_contest(request, judges, Path(given.output))
+    print(json.dumps(report) if given.json else Path(given.output) / "report.html")
+    return 0
+
+
+def _external(text: str) -> tuple[str, str]:
+    name, _, folder = text.partition("=")
+    if not re.fullmatch(r"[A-Za-z0-9_.-]{1,64}", name) or not folder:
+        raise UserError(f"--external {text} must be NAME=DIR, such as MatFuse=results/matfuse.")
+    return name, folder
+
+
+def _name(uri: str) -> str:
+    """The model's name in tables and file names."""
+    return re.sub(r"[^A-Za-z0-9_.-]+", "-", uri.removeprefix("models:/")).strip("-.") or "model"
+
+
+def _reward(uri: str | None, models: list[str]) -> "RealismModel | None":
+    """The reward asked for, or that of the first model that has one."""
+    from components.core.generator import load_reward, locate
+    from components.core.realism.model import ARTIFACT
+
+    if uri:
+        return load_reward(uri)
+    folders = [locate(model)[0] for model in models]
+    found = next((folder for folder in folders if (folder / ARTIFACT).is_dir()), None)
+    return load_reward(str(found)) if found else None
+
+
+def _reference(given: argparse.Namespace, features: "ClipFeatures") -> "Features | None":
+    import numpy as np
+
+    from components.core.materials.names import SUFFIXES
+    from components.core.materials.photos import read_photo
+
+    if not given.reference:
+        return None
+    root = Path(given.reference)
+    found = sorted(f for f in root.rglob("*") if f.suffix.lower() in SUFFIXES and f.is_file())
+    if len(found) < 2:
+        raise UserError(f"--reference {root}: expected a folder with at least two photographs")
+    images = [(read_photo(file, 256) * 255).round().astype(np.uint8) for file in found]
+    return features.images(np.stack(images))

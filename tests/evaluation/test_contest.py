@@ -1,0 +1,160 @@
+"""A contest tells a better method from a worse one, goes on where it was and refuses other work."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from components.core.errors import UserError
+from components.core.materials.files import save_material
+from components.core.materials.grid import pack_uint8
+from components.core.materials.library.catalogue import PAINTERS
+from components.core.materials.material import Material
+from components.core.materials.methods import slug
+from components.core.platform.batches import save_arrays
+from components.core.realism.clip import ClipFeatures
+from components.core.rendering.embedded import embedded_environments
+from components.evaluation.contest import differences
+from components.evaluation.contest_run import (
+    Judges,
+    Request,
+    claim,
+    drawn_prompts,
+    pairs_of,
+    read_prompts,
+    run_contest,
+)
+from components.evaluation.entrants import sampled
+from pipelines.cli import main
+from tests.evaluation.micro import FlatRenderer
+
+SIZE = 32
+PROMPTS = ["brick, old wall", "metal, rusty plate", "wood, oak planks", "rock, grey cliff"]
+
+
+def surface(prompt: str, seed: int, *, baked: bool) -> Material:
+    """A bumpy surface of random paint; baked: with light from the left in its albedo."""
+    rng = np.random.default_rng(seed)
+    grid = np.arange(SIZE) / SIZE * 2 * np.pi
+    height = 0.5 + 0.2 * np.sin(3 * grid[:, None]) + 0.2 * np.cos(2 * grid[None, :])
+    paint = rng.uniform(0.4, 0.6, (SIZE, SIZE, 1)) * rng.uniform(0.5, 1, 3)
+    full = np.full((SIZE, SIZE), 0.5, np.float32)
+    clean = Material(
+        paint.astype(np.float32), height.astype(np.float32), full, 0 * full, prompt, "brick"
+    )
+    if not baked:
+        return clean
+    shade = 0.6 + 0.6 * clean.normal()[..., :1]
+    return replace(clean, albedo=(clean.albedo * np.clip(shade, 0.1, 1)).astype(np.float32))
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    root = tmp_path_factory.mktemp("methods")
+    for name in ("clean", "baked"):
+        for i, prompt in enumerate(PROMPTS):
+            made = surface(prompt, i, baked=name == "baked")
+            save_material(made, root / name / slug(prompt))
+    return {name: str(root / name) for name in ("clean", "baked")}
+
+
+@pytest.fixture(scope="module")
+def judges() -> Judges:
+    return Judges(FlatRenderer(), embedded_environments(2), ClipFeatures.load("small"))
+
+
+def test_baked_light_is_told_between_two_folders(
+    folders: dict[str, str], judges: Judges, tmp_path: Path
+) -> None:
+    request = Request({}, folders, PROMPTS, 4, 0)
+    report = run_contest(request, judges, tmp_path)
+    clean, baked = report["methods"]
+    assert clean["light_baking"] < 0.2 < 0.6 < baked["light_baking"]
+    row = next(r for r in report["differences"] if r["measure"] == "light_baking")
+    assert row["low"] > 0
+    assert row["p_holm"] >= row["p_value"]
+    # The plate is no metal: three of four materials are as asked.
+    assert clean["metal_as_asked"] == 0.75
+    assert len(report["categories"]) == 8
+    assert json.loads((tmp_path / "report.json").read_text()) == report
+    for name in ("methods", "differences", "categories"):
+        wanted = pd.DataFrame(report[name])
+        assert pd.read_parquet(tmp_path / f"{name}.parquet").equals(wanted)
+        assert list(pd.read_csv(tmp_path / f"{name}.csv")["method"]) == list(wanted["method"])
+    page = (tmp_path / "report.html").read_text()
+    assert page.count("<img") == 8
+    assert "http" not in page
+    assert "No realism" in page
+
+
+def test_a_folder_holds_one_comparison(folders: dict[str, str], tmp_path: Path) -> None:
+    request = Request({}, folders, PROMPTS, 4, 0)
+    claim(tmp_path, request)
+    claim(tmp_path, request)
+    with pytest.raises(UserError, match="holds another comparison"):
+        claim(tmp_path, replace(request, seed=1))
+
+
+def test_finished_batches_are_not_sampled_again(tmp_path: Path) -> None:
+    pairs = pairs_of(Request({}, {}, PROMPTS, 4, 0), 2)
+    grids = np.stack([pack_uint8(surface(p.prompt, i, baked=False)) for i, p in enumerate(pairs)])
+    kept = {"grids": grids, "seconds": np.array(1.5), "memory": np.array(7)}
+    save_arrays(tmp_path / "materials-00000.npz", kept)
+    entrant = sampled("no-such-model", pairs, tmp_path, tileable=False)
+    assert (entrant.seconds, entrant.memory) == (1.5, 7)
+    assert [m.caption for m in entrant.materials] == [pair.prompt for pair in pairs]
+    assert np.array_equal(pack_uint8(entrant.materials[2]), grids[2])
+
+
+def test_more_materials_than_prompts_are_further_seeds_under_the_prompts_lights() -> None:
+    pairs = pairs_of(Request({}, {}, PROMPTS[:2], 5, 3), 4)
+    assert len(pairs) == 5
+    assert len({(pair.prompt, pair.seed) for pair in pairs}) == 5
+    assert len({pair.lights for pair in pairs}) == 2
+
+
+def test_drawn_prompts_are_held_out_and_take_the_categories_in_turn() -> None:
+    prompts = drawn_prompts(20, 0)
+    assert len(set(prompts)) == 20
+    assert {prompt.split(",")[0] for prompt in prompts[:16]} == set(PAINTERS)
+
+
+def test_every_comparison_counts_in_the_correction() -> None:
+    pairs = pairs_of(Request({}, {}, PROMPTS, 4, 0), 2)
+    rng = np.random.default_rng(0)
+    methods = {n: {"clip_score": rng.normal(size=4), "seam": rng.normal(size=4)} for n in "abc"}
+    rows = differences(pairs, methods, seed=0, resamples=100)
+    assert {(row["method"], row["measure"]) for row in rows} == {
+        ("b", "clip_score"), ("b", "seam"), ("c", "clip_score"), ("c", "seam"),
+    }  # fmt: skip
+    smallest = min(rows, key=lambda row: row["p_value"])
+    assert smallest["p_holm"] == pytest.approx(min(1.0, 4 * smallest["p_value"]))
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (["--external", "=here"], "must be NAME=DIR"),
+        (["--external", "a=/nowhere"], "one folder for each prompt"),
+        (["--prompts", "/nowhere.txt"], "one prompt a line"),
+        (["--model", "small"], "same name"),
+    ],
+)
+def test_bad_input_is_one_sentence(
+    given: list[str], told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["evaluate", "--model", "small", "-o", str(tmp_path / "out"), *given]) == 2
+    error = capsys.readouterr().err
+    assert told in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_prompt_without_a_category_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "prompts.txt"
+    file.write_text("old brick wall\n\nsomething nice\n")
+    with pytest.raises(UserError, match="'something nice' names none"):
+        read_prompts(file)
