@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from components.core.materials.seam import material_seam
 from components.core.platform.seeds import derive_seed
+from components.core.realism.diversity import mean_pairwise_distance
 from components.core.realism.reward import REWARD
 from components.evaluation.comparison import Pair, Side
 from components.evaluation.metrics.baking import light_baking
@@ -21,7 +22,7 @@ from components.evaluation.metrics.diversity import vendi_score
 from components.evaluation.metrics.kid import kernel_distance, unit_scaled
 from components.evaluation.metrics.many import holm
 from components.evaluation.metrics.maps import map_statistics, metal_as_asked
-from components.evaluation.statistics import mean_pairwise_distance, paired_difference
+from components.evaluation.statistics import paired_difference
 
 Floats = npt.NDArray[np.floating]
 COMPARED = (REWARD, "clip_score", "recognised", "light_baking", "seam")
