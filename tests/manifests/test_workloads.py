@@ -133,7 +133,7 @@ def test_an_image_has_one_digest_everywhere_and_the_version_that_was_tested() ->
             digests.setdefault(one["name"], set()).add(f"{one['newName']}@{one['digest']}")
     assert {name: len(found) for name, found in digests.items()} == dict.fromkeys(digests, 1)
     lock = (ROOT / "labeling" / "requirements.lock").read_text()
-    (version,) = re.findall(r"^label-studio==(.*)$", lock, re.MULTILINE)
+    (version,) = re.findall(r"^label-studio==(\S+)", lock, re.MULTILINE)
     for overlay in OVERLAYS:
         given = (ROOT / "manifests" / "overlays" / overlay / "kustomization.yaml").read_text()
         assert f"# label-studio {version}\n" in given
