@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from components.core.errors import UserError
 
-OIDC_SECRET = "REALMAT_OIDC_CLIENT_SECRET"
+OIDC_SECRET = "REALMAT_OIDC_CLIENT_SECRET"  # noqa: S105 - the name of a variable
 MARGIN = 60.0  # seconds before its end in which a token is renewed
 
 

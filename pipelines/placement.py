@@ -76,8 +76,9 @@ def _equip(task: Any, cluster: Cluster, resources: Resources) -> None:
     if cluster.volume:
         kubernetes.mount_pvc(task, pvc_name=cluster.volume, mount_path=cluster.mount)
     if resources.shared_memory:
+        path = "/dev/shm"  # noqa: S108 - of the container, where torch expects it
         kubernetes.empty_dir_mount(
-            task, "shared-memory", "/dev/shm", medium="Memory", size_limit=resources.shared_memory
+            task, "shared-memory", path, medium="Memory", size_limit=resources.shared_memory
         )
     kubernetes.set_security_context(
         task, run_as_user=cluster.pod_user, run_as_group=cluster.pod_user, run_as_non_root=True

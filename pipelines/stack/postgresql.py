@@ -153,7 +153,7 @@ class Postgres:
         if not path.exists():
             raise UserError("PostgreSQL is missing: install it as root: apt-get install postgresql")
         user, group = (self.user.pw_uid, self.user.pw_gid) if self.user else (None, None)
-        return subprocess.run(
+        return subprocess.run(  # noqa: S603 - PostgreSQL's own programs
             [str(path), *arguments], capture_output=True, text=True, cwd=self.folder, check=False,
             user=user, group=group,
         )  # fmt: skip

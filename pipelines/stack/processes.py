@@ -31,7 +31,7 @@ class Processes:
         if self.running(service.name):
             return
         with (self.logs / f"{service.name}.log").open("ab") as log:
-            process = subprocess.Popen(
+            process = subprocess.Popen(  # noqa: S603 - a service of services.py
                 service.command, env=dict(service.environment), stdin=subprocess.DEVNULL,
                 stdout=log, stderr=log, start_new_session=True,
             )  # fmt: skip

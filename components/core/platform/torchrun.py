@@ -26,7 +26,7 @@ def train_here(command: Sequence[str], processes: int, watch: Callable[[], None]
     root = Path(components.__file__).resolve().parents[1]
     path = os.pathsep.join([str(root), os.environ.get("PYTHONPATH", "")])
     environment = os.environ | {"PYTHONPATH": path}
-    with subprocess.Popen(command, env=environment) as process:
+    with subprocess.Popen(command, env=environment) as process:  # noqa: S603 - the callers' own words
         try:
             while process.poll() is None:
                 time.sleep(0.5)

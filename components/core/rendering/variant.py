@@ -111,7 +111,7 @@ def _probe(library: Path) -> bool:
     """Render in a subprocess, which is all that an aborting library takes down."""
     environment = {**os.environ, LIBRARY_VARIABLE: str(library)}
     try:
-        probe = subprocess.run(
+        probe = subprocess.run(  # noqa: S603 - this Python and a constant
             [sys.executable, "-c", _PROBE],
             env=environment,
             capture_output=True,
