@@ -12,7 +12,7 @@ READY := $(VENV)/.ready
 RECIPE ?= laptop
 PORT ?= 8080
 
-.PHONY: help install system labeling stack stack-stop images demo test lint types imports bench weights clean
+.PHONY: help install system labeling stack stack-stop images demo test lint types imports audit bench weights clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | expand -t 12
@@ -54,6 +54,11 @@ stack-stop: ## end them and remove what they held (KEEP=1 keeps it)
 images: ## build the container images with buildah and try each (root; see images/README.md)
 	@.ci/install --images
 	@images/build app pipeline train
+
+audit: $(READY) ## check the locks against advisories (OSV=all.zip) and the history for secrets
+	@$(BIN)/python .ci/leaks.py
+	@$(BIN)/python .ci/advisories.py --database "$(or $(OSV),runs/osv/all.zip)" \
+	  requirements.lock labeling/requirements.lock manifests/requirements.lock
 
 bench: $(READY) ## measure the library, the renderer, the generator
 	@$(BIN)/python -m pytest -o python_files='bench_*.py' -s tests
