@@ -33,7 +33,11 @@ class Config(BaseModel, frozen=True, extra="forbid"):
         description="Precision of the passes (autocast); weights and optimizer stay float32.",
     )
     zero_stage: int = Field(
-        0, ge=0, le=2, description="DeepSpeed ZeRO: what is divided among processes (0: nothing)."
+        0,
+        ge=0,
+        le=3,
+        description="DeepSpeed ZeRO, what is divided among processes: 0 nothing, 1 optimizer, "
+        "2 gradients too, 3 weights too.",
     )
     gradient_checkpointing: bool = Field(
         False, description="Trade a third more computing for much less memory."
@@ -46,6 +50,7 @@ class Config(BaseModel, frozen=True, extra="forbid"):
     quarter_turns: bool = Field(True, description="Augment by turning the maps by 90 degrees.")
     encode_batch_size: int = Field(16, ge=1, description="Grids that the VAE encodes at a time.")
     checkpoint_every: int = Field(1000, ge=1, description="Steps between checkpoints.")
+    keep_checkpoints: int = Field(2, ge=1, description="How many of the last checkpoints stay.")
     log_every: int = Field(50, ge=1, description="Steps between logged metrics.")
     preview_prompts: int = Field(8, ge=0, description="Sample grids in the picture at the end.")
     preview_steps: int = Field(20, ge=2, le=1000, description="Denoising steps of that picture.")

@@ -47,7 +47,8 @@ def start_engine(unet: nn.Module, config: Config) -> Any:
     engine, *_ = deepspeed.initialize(
         model=unet, optimizer=optimizer, config=deepspeed_settings(config)
     )
-    engine.checkpoint_engine = SafetensorsCheckpoints()
+    scaler = engine.optimizer.loss_scaler if config.zero_stage else None
+    engine.checkpoint_engine = SafetensorsCheckpoints(scaler)
     return engine
 
 

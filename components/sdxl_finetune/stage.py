@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,9 @@ from numpy.typing import NDArray
 
 from components.core.diffusion.model import TextToImage, load_model
 from components.core.diffusion.sampler import sample
+from components.core.errors import UserError
 from components.core.platform.artifacts import new_artifact, open_artifact
+from components.core.platform.preemption import Preempted
 from components.core.platform.seeds import derive_seed
 from components.core.platform.torchrun import forward_metrics, torchrun_here, train_here
 from components.core.platform.tracking import Tracker
@@ -26,7 +28,14 @@ from components.core.platform.trainjob import train_on_nodes
 from components.sdxl_finetune.config import Config
 from components.sdxl_finetune.data import build_cache
 from components.sdxl_finetune.device import announce_device, compute_device
-from components.sdxl_finetune.worker import CACHE, CONFIG, METRICS, RESULT, train_in_process
+from components.sdxl_finetune.worker import (
+    CACHE,
+    CONFIG,
+    FAILURE,
+    METRICS,
+    RESULT,
+    train_in_process,
+)
 
 KIND = "diffusion-model"
 
@@ -43,7 +52,7 @@ def run(
     build_cache(grids, model, config, work / CACHE)
     if not (work / RESULT).exists():
         if config.world_size == 1:
-            train_in_process(config, work, lambda m, step: tracker.log_metrics(m, step=step))
+            _train_here(config, work, tracker)
         else:
             train_in_processes(config, work, tracker)
     unet = UNet2DConditionModel.from_pretrained(work / RESULT, use_safetensors=True)
@@ -54,17 +63,38 @@ def run(
         model.save(folder, dtype=getattr(torch, config.saved_precision))
 
 
+def _train_here(config: Config, work: Path, tracker: Tracker) -> None:
+    try:
+        train_in_process(config, work, lambda m, step: tracker.log_metrics(m, step=step))
+    except Preempted as end:
+        print(f"sdxl_finetune: {end}", flush=True)
+        raise
+
+
 def train_in_processes(config: Config, work: Path, tracker: Tracker) -> None:
-    """Start torchrun, here or on a cluster's nodes, and forward rank 0's metrics meanwhile."""
+    """Start torchrun, here or on a cluster's nodes, and forward rank 0's metrics meanwhile.
+
+    What the user gave wrong and a training process found raises UserError with its sentence.
+    """
     (work / CONFIG).write_text(config.model_dump_json())
-    metrics = work / METRICS
+    metrics, failure = work / METRICS, work / FAILURE
     metrics.unlink(missing_ok=True)
+    failure.unlink(missing_ok=True)
     seen = 0
 
     def watch() -> None:
         nonlocal seen
         seen = forward_metrics(metrics, seen, tracker)
 
+    try:
+        _launch(config, work, watch)
+    except UserError as error:
+        if failure.exists():
+            raise UserError(failure.read_text(encoding="utf-8")) from error
+        raise
+
+
+def _launch(config: Config, work: Path, watch: Callable[[], None]) -> None:
     torchrun = ["-m", "torch.distributed.run"]
     worker = ["-m", "components.sdxl_finetune.worker", str(work)]
     if config.nodes > 1:

@@ -20,9 +20,10 @@ from safetensors.torch import load_file
 from components.core.errors import UserError
 from components.core.platform.torchrun import forward_metrics
 from components.core.platform.tracking import NullTracker
+from components.sdxl_finetune.checkpoint import checkpoints, steps_of
 from components.sdxl_finetune.config import Config
+from components.sdxl_finetune.draw import Draw
 from components.sdxl_finetune.stage import run
-from components.sdxl_finetune.trainer import Draw
 
 ROOT = Path(__file__).resolve().parents[2]
 UNET = "unet/diffusion_pytorch_model.safetensors"
@@ -168,20 +169,18 @@ def two_nodes_here(
     watch()
 
 
-@pytest.mark.parametrize("division", [{"processes": 2}, {"nodes": 2}], ids=str)
-def test_two_processes_or_nodes_train_the_same_model_as_one(
+def test_two_nodes_train_the_same_model_as_one(
     base_model: Path,
     dataset: Path,
     tmp_path: Path,
     undisturbed: tuple[dict[str, torch.Tensor], Recorder],
-    division: dict[str, int],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Gradients are averaged over ranks: without that, rank 0 would learn from half the batch."""
     monkeypatch.setattr("components.sdxl_finetune.stage.train_on_nodes", two_nodes_here)
     recorder = Recorder()
     run(
-        tiny(base_model, **division),
+        tiny(base_model, nodes=2),
         dataset=[dataset],
         output=tmp_path / "model",
         work=tmp_path / "work",
@@ -190,6 +189,32 @@ def test_two_processes_or_nodes_train_the_same_model_as_one(
     expected, _ = undisturbed
     assert deviation(base_model, expected, tmp_path / "model") < 0.01
     assert [step for step, _ in recorder.rows] == list(range(1, 8))
+
+
+def test_sigterm_reaches_torchruns_processes_which_save_before_they_end(
+    base_model: Path, dataset: Path, tmp_path: Path
+) -> None:
+    """The stage's process gets the signal, as from a cluster; how it resumes: test_ranks.py."""
+
+    class Evicted(NullTracker):
+        def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    def unhandled(number: int, frame: object) -> None:
+        raise AssertionError("nobody awaits SIGTERM")
+
+    before = signal.signal(signal.SIGTERM, unhandled)
+    config = tiny(base_model, processes=2, iterations=10_000, checkpoint_every=10_000)
+    output, work = tmp_path / "model", tmp_path / "work"
+    try:
+        with pytest.raises(SystemExit) as end:
+            run(config, dataset=[dataset], output=output, work=work, tracker=Evicted())
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert end.value.code == 128 + signal.SIGTERM
+    [saved] = checkpoints(work / "checkpoints")
+    assert 1 < steps_of(saved) < 10_000
+    assert not output.exists()
 
 
 @pytest.mark.parametrize(
