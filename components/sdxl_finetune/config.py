@@ -2,6 +2,8 @@
 
 from pydantic import BaseModel, Field, model_validator
 
+from components.core.platform.config_types import Rendering
+
 
 class Config(BaseModel, frozen=True, extra="forbid"):
     """Settings of the stage `sdxl_finetune`."""
@@ -52,9 +54,18 @@ class Config(BaseModel, frozen=True, extra="forbid"):
     checkpoint_every: int = Field(1000, ge=1, description="Steps between checkpoints.")
     keep_checkpoints: int = Field(2, ge=1, description="How many of the last checkpoints stay.")
     log_every: int = Field(50, ge=1, description="Steps between logged metrics.")
-    preview_prompts: int = Field(8, ge=0, description="Sample grids in the picture at the end.")
-    preview_steps: int = Field(20, ge=2, le=1000, description="Denoising steps of that picture.")
-    preview_guidance: float = Field(5.0, ge=1, description="Guidance of that picture.")
+    heldout_every: int = Field(
+        1000, ge=0, description="Steps between measurements of the held-out loss; 0: none."
+    )
+    heldout_items: int = Field(64, ge=1, description="Held-out grids, at most, that it is of.")
+    preview_every: int = Field(
+        0, ge=0, description="Steps between pictures of sample grids; 0: only at the end."
+    )
+    preview_prompts: int = Field(8, ge=0, description="Sample grids in a picture; 0: no pictures.")
+    preview_steps: int = Field(20, ge=2, le=1000, description="Denoising steps of a sample grid.")
+    preview_guidance: float = Field(5.0, ge=1, description="Guidance of a sample grid.")
+    preview_renderings: bool = Field(True, description="Show the sample grids rendered, too.")
+    rendering: Rendering = Field(default_factory=Rendering, description="How, see Rendering.")
     saved_precision: str = Field(
         "float32", pattern="^(float32|float16)$", description="Precision of the saved weights."
     )

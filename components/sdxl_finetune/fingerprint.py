@@ -23,7 +23,8 @@ CHANGEABLE = frozenset(
         # How far, how often, where: what may change between two attempts of the same training.
         "iterations", "checkpoint_every", "keep_checkpoints", "log_every", "device", "nodes",
         "processes", "encode_batch_size", "gradient_checkpointing",
-        "saved_precision", "preview_prompts", "preview_steps", "preview_guidance",
+        "saved_precision", "heldout_every", "heldout_items", "preview_every", "preview_prompts",
+        "preview_steps", "preview_guidance", "preview_renderings", "rendering",
         # The model is told by its numbers, wherever it lies.
         "base_model",
     }

@@ -8,9 +8,9 @@ reason a checkpoint holds no random state and no position in the data.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -20,6 +20,7 @@ from components.core.diffusion.model import TextToImage
 from components.core.platform.preemption import Preempted, noticing_sigterm
 from components.sdxl_finetune.average import Average
 from components.sdxl_finetune.checkpoint import load_checkpoint, save_checkpoint, what_stays
+from components.sdxl_finetune.clock import Clock
 from components.sdxl_finetune.config import Config
 from components.sdxl_finetune.data import TrainingData, batch_items
 from components.sdxl_finetune.draw import Draw
@@ -34,6 +35,7 @@ from components.sdxl_finetune.safety import (
 )
 
 Log = Callable[[Mapping[str, float], int], None]
+Observe = Callable[[Any, int], None]
 
 
 class Trainer:
@@ -42,13 +44,20 @@ class Trainer:
     Args:
         checkpoints: folder of the checkpoints, the same in all processes.
         log: receives metrics and the number of finished steps, in rank 0 alone.
+        observe: called in all processes with the engine and the number of finished steps.
     """
 
     def __init__(
-        self, config: Config, model: TextToImage, data: TrainingData, checkpoints: Path, log: Log
+        self,
+        config: Config,
+        model: TextToImage,
+        data: TrainingData,
+        checkpoints: Path,
+        log: Log,
+        observe: Observe = lambda engine, done: None,
     ) -> None:
         self.config, self.model, self.data = config, model, data
-        self.checkpoints, self.log = checkpoints, log
+        self.checkpoints, self.log, self.observe = checkpoints, log, observe
         self.schedule = model.schedule
         self._owner = fingerprint(config, model.unet, len(data))
         model.unet.requires_grad_(True).train()
@@ -63,17 +72,21 @@ class Trainer:
         At SIGTERM, in any of the processes, all finish the step, save and raise `Preempted`.
         """
         config = self.config
-        done = first = self._resume()
-        started = time.monotonic()
+        done = self._resume()
+        if done == 0:
+            self.observe(self.engine, 0)
+        clock = Clock()
         with noticing_sigterm() as asked_to_end:
             while done < config.iterations:
-                metrics = self._step(done)
+                with clock:
+                    metrics = self._step(done)
                 done += 1
                 ending = anywhere(asked_to_end(), self.engine.device)
                 last = done == config.iterations
                 if done % config.log_every == 0 or last:
-                    rate = (done - first) * config.batch_size / (time.monotonic() - started)
-                    self._report(metrics | {"images_per_second": rate}, done)
+                    self._report(metrics | clock.rates(config.batch_size), done)
+                if not ending:
+                    self.observe(self.engine, done)
                 if done % config.checkpoint_every == 0 or last or ending:
                     self._save(done)
                 if ending and not last:

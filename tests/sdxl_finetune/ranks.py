@@ -108,9 +108,9 @@ def _make_trouble(trouble: Trouble, data: Any, trainer: Any) -> None:
     data.batch, trainer._step = poisoned, interrupted
 
 
-def losses(work: Path) -> dict[int, float]:
-    """The logged loss by step."""
+def logged(work: Path, name: str) -> dict[int, float]:
+    """The logged values of a metric by step."""
     rows: list[Mapping[str, float]] = [
         json.loads(line) for line in (work / "metrics.jsonl").read_text().splitlines()
     ]
-    return {int(row["step"]): row["loss"] for row in rows}
+    return {int(row["step"]): row[name] for row in rows if name in row}

@@ -9,13 +9,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 
 from components.core.diffusion.model import load_model
 from components.sdxl_finetune.checkpoint import checkpoints
 from components.sdxl_finetune.config import Config
 from components.sdxl_finetune.data import batch_items, build_cache
-from tests.sdxl_finetune.ranks import Trouble, losses, train_ranks
+from components.sdxl_finetune.heldout import HELDOUT, build_heldout
+from tests.sdxl_finetune.ranks import Trouble, logged, train_ranks
 
 WEIGHTS = "unet/diffusion_pytorch_model.safetensors"
 Prepare = Callable[[str], Path]
@@ -25,7 +27,8 @@ def two_ranks(base_model: Path, **changes: Any) -> Config:
     settings: dict[str, Any] = {
         "base_model": str(base_model), "iterations": 4, "batch_size": 4, "micro_batch_size": 1,
         "processes": 2, "zero_stage": 2, "learning_rate": 1e-3, "log_every": 1,
-        "checkpoint_every": 2, "ema_decay": 0.5, "device": "cpu",
+        "checkpoint_every": 2, "ema_decay": 0.5, "device": "cpu", "heldout_every": 2,
+        "preview_every": 2, "preview_prompts": 2, "preview_steps": 2,
     }  # fmt: skip
     return Config(**settings | changes)
 
@@ -34,11 +37,13 @@ def two_ranks(base_model: Path, **changes: Any) -> Config:
 def prepare(base_model: Path, dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Prepare:
     """A new work folder with the training cache in it."""
     root = tmp_path_factory.mktemp("ranks")
-    build_cache([dataset], load_model(str(base_model)), two_ranks(base_model), root / "cache")
+    model, config = load_model(str(base_model)), two_ranks(base_model)
+    (root / "new").mkdir()
+    build_cache([dataset], model, config, root / "new" / "cache")
+    assert build_heldout([dataset], model, config, root / "new" / HELDOUT) == 2
 
     def new(name: str) -> Path:
-        (root / name).mkdir()
-        shutil.copytree(root / "cache", root / name / "cache")
+        shutil.copytree(root / "new", root / name)
         return root / name
 
     return new
@@ -59,6 +64,16 @@ def equal(a: Path, b: Path) -> bool:
     return all(torch.equal(first[name], second[name]) for name in first)
 
 
+def pictures_differ_by(a: Path, b: Path) -> float:
+    """Mean difference, in levels of 256, of what was sampled after two steps."""
+    first, second = (
+        np.asarray(Image.open(work / "samples" / "0000002.png")).astype(float) for work in (a, b)
+    )
+    assert first.shape == (64, 32, 3)
+    assert first.std() > 10.0
+    return float(np.abs(first - second).mean())
+
+
 def deviation(base: Path, a: Path, b: Path) -> float:
     """Distance of two trained models as a share of how far training went."""
     start, first, second = (load_file(folder / WEIGHTS) for folder in (base, a, b))
@@ -73,9 +88,11 @@ def test_two_ranks_train_as_one_process(
     work = prepare("alone")
     alone = two_ranks(base_model, processes=1, micro_batch_size=4, zero_stage=0)
     assert train_ranks(alone, work)[0] == [0]
-    ours, theirs = losses(undisturbed), losses(work)
-    assert ours.keys() == theirs.keys() == {1, 2, 3, 4}
-    np.testing.assert_allclose(list(ours.values()), list(theirs.values()), rtol=1e-4)
+    for name, steps in (("loss", {1, 2, 3, 4}), ("heldout_loss", {0, 2, 4})):
+        ours, theirs = logged(undisturbed, name), logged(work, name)
+        assert ours.keys() == theirs.keys() == steps
+        np.testing.assert_allclose(list(ours.values()), list(theirs.values()), rtol=1e-4)
+    assert pictures_differ_by(undisturbed, work) < 2.0
     assert deviation(base_model, undisturbed, work) < 0.01
 
 
@@ -96,17 +113,20 @@ def test_an_interrupted_run_ends_with_the_same_weights(
     assert not (work / "unet").exists()
     assert train_ranks(config, work)[0] == [0, 0]
     assert equal(undisturbed, work)
-    assert losses(work).keys() == {1, 2, 3, 4}
+    assert logged(work, "loss").keys() == {1, 2, 3, 4}
 
 
 def test_zero_3_trains_as_zero_2_and_resumes(
     base_model: Path, prepare: Prepare, undisturbed: Path
 ) -> None:
-    config = two_ranks(base_model, zero_stage=3, iterations=2, micro_batch_size=2)
+    config = two_ranks(base_model, zero_stage=3, iterations=3, micro_batch_size=2)
     whole, cut = prepare("zero3"), prepare("zero3-interrupted")
     assert train_ranks(config, whole)[0] == [0, 0]
-    np.testing.assert_allclose(losses(whole)[2], losses(undisturbed)[2], rtol=1e-4)
-    trouble = Trouble(0, after_step=1, signal=signal.SIGTERM)
+    for name in ("loss", "heldout_loss"):
+        expected = logged(undisturbed, name)[2]
+        np.testing.assert_allclose(logged(whole, name)[2], expected, rtol=1e-4)
+    assert pictures_differ_by(undisturbed, whole) < 2.0
+    trouble = Trouble(0, after_step=2, signal=signal.SIGTERM)
     assert train_ranks(config, cut, trouble)[0] == [143, 143]
     assert train_ranks(config, cut)[0] == [0, 0]
     assert equal(whole, cut)

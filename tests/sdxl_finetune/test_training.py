@@ -81,6 +81,8 @@ def tiny(base_model: Path, **changes: Any) -> Config:
         "log_every": 1,
         "checkpoint_every": 2,
         "preview_prompts": 0,
+        "preview_renderings": False,
+        "heldout_every": 0,
         "device": "cpu",
     }
     return Config(**settings | changes)
