@@ -44,6 +44,12 @@ class Config(BaseModel, frozen=True, extra="forbid"):
     gradient_checkpointing: bool = Field(
         False, description="Trade a third more computing for much less memory."
     )
+    channels_last: bool = Field(
+        False, description="Lay images out channel by pixel, which GPUs' convolutions prefer."
+    )
+    compile: bool = Field(
+        False, description="Compile the UNet (torch.compile); takes minutes at the start."
+    )
     variants_per_grid: int = Field(
         1, ge=1, description="Augmented versions of each grid; the first one is the grid itself."
     )
@@ -88,5 +94,14 @@ class Config(BaseModel, frozen=True, extra="forbid"):
                 f"batch_size ({self.batch_size}) must be a multiple of micro_batch_size "
                 f"({self.micro_batch_size}) times nodes ({self.nodes}) times processes "
                 f"({self.processes})"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _whole_weights_are_compiled(self) -> "Config":
+        if self.compile and self.zero_stage == 3:
+            raise ValueError(
+                "compile needs whole weights, which zero_stage 3 has only layer by layer: set "
+                "compile to false, or zero_stage to 2"
             )
         return self

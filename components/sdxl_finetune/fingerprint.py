@@ -22,7 +22,7 @@ CHANGEABLE = frozenset(
     {
         # How far, how often, where: what may change between two attempts of the same training.
         "iterations", "checkpoint_every", "keep_checkpoints", "log_every", "device", "nodes",
-        "processes", "encode_batch_size", "gradient_checkpointing",
+        "processes", "encode_batch_size", "gradient_checkpointing", "channels_last", "compile",
         "saved_precision", "heldout_every", "heldout_items", "preview_every", "preview_prompts",
         "preview_steps", "preview_guidance", "preview_renderings", "rendering",
         # The model is told by its numbers, wherever it lies.

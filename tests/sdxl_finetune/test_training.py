@@ -6,7 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 import torch
 from diffusers import StableDiffusionXLPipeline
-from numpy.typing import NDArray
 from safetensors.torch import load_file
 
 from components.core.errors import UserError
@@ -24,6 +23,7 @@ from components.sdxl_finetune.checkpoint import checkpoints, steps_of
 from components.sdxl_finetune.config import Config
 from components.sdxl_finetune.draw import Draw
 from components.sdxl_finetune.stage import run
+from tests.sdxl_finetune.recorder import Recorder
 
 ROOT = Path(__file__).resolve().parents[2]
 UNET = "unet/diffusion_pytorch_model.safetensors"
@@ -45,30 +45,6 @@ config, dataset, output, work = sys.argv[1:]
 run(Config.model_validate_json(config), dataset=[Path(dataset)], output=Path(output),
     work=Path(work), tracker=Killer())
 """
-
-
-class Recorder(NullTracker):
-    def __init__(self) -> None:
-        self.rows: list[tuple[int | None, dict[str, float]]] = []
-        self.images: dict[str, NDArray[np.uint8]] = {}
-
-    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        self.rows.append((step, dict(metrics)))
-
-    def log_image(self, image: NDArray[np.uint8], name: str) -> None:
-        self.images[name] = image
-
-    @property
-    def losses(self) -> list[float]:
-        return [row["loss"] for _, row in self.rows]
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def tiny(base_model: Path, **changes: Any) -> Config:
@@ -221,8 +197,13 @@ def test_sigterm_reaches_torchruns_processes_which_save_before_they_end(
 
 @pytest.mark.parametrize(
     "changes",
-    [{"micro_batch_size": 4}, {"zero_stage": 2}],
-    ids=["without accumulation", "ZeRO-2"],
+    [
+        {"micro_batch_size": 4},
+        {"zero_stage": 2},
+        {"channels_last": True},
+        {"gradient_checkpointing": True},
+    ],
+    ids=["without accumulation", "ZeRO-2", "channels last", "gradient checkpointing"],
 )
 def test_ways_of_computing_the_same_training(
     base_model: Path,
