@@ -22,7 +22,8 @@ from components.core.platform.tracking import NullTracker
 from components.sdxl_finetune.checkpoint import checkpoints, steps_of
 from components.sdxl_finetune.config import Config
 from components.sdxl_finetune.draw import Draw
-from components.sdxl_finetune.stage import run
+from components.sdxl_finetune.samples import Gallery
+from components.sdxl_finetune.stage import run, train_in_processes
 from tests.sdxl_finetune.recorder import Recorder
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -33,7 +34,8 @@ from pathlib import Path
 import torch
 from components.core.platform.tracking import NullTracker
 from components.sdxl_finetune.config import Config
-from components.sdxl_finetune.stage import run
+from components.sdxl_finetune.samples import Gallery
+from components.sdxl_finetune.stage import run, train_in_processes
 
 class Killer(NullTracker):
     def log_metrics(self, metrics, step=None):
@@ -277,6 +279,25 @@ def test_a_diverging_loss_is_a_user_error(base_model: Path, dataset: Path, tmp_p
             tracker=NullTracker(),
         )
     assert not (tmp_path / "model").exists()
+
+
+def test_the_sentence_of_a_training_process_is_the_stages(
+    base_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, gallery = tiny(base_model, processes=2), Gallery(tiny(base_model), NullTracker())
+    reasons = ["the training loss is not finite", ""]
+
+    def failing(command: Sequence[str], processes: int, watch: Callable[[], None]) -> None:
+        if reason := reasons.pop(0):
+            (tmp_path / "failure.txt").write_text(reason)
+        raise UserError("one of 2 training processes failed")
+
+    monkeypatch.setattr("components.sdxl_finetune.stage.train_here", failing)
+    with pytest.raises(UserError, match="loss is not finite"):
+        train_in_processes(config, tmp_path, NullTracker(), gallery)
+    # What an attempt of before left there is not the reason of this one.
+    with pytest.raises(UserError, match="one of 2 training processes failed"):
+        train_in_processes(config, tmp_path, NullTracker(), gallery)
 
 
 def test_draws_cover_the_timesteps_and_repeat() -> None:
