@@ -2,8 +2,8 @@
 
 DeepSpeed knows what each rank has to write (with ZeRO every rank its own shard), but pickles it.
 `SafetensorsCheckpoints` keeps DeepSpeed's logic and replaces the file format: tensors go to a
-safetensors file whose header holds the rest as JSON. A checkpoint counts once `newest.json` names
-it, which is renamed into place last; killing the process at any moment leaves the one before.
+safetensors file whose header holds the rest as JSON. A checkpoint is written to a hidden folder
+which is renamed last; killing the processes at any moment leaves the ones before.
 """
 
 from __future__ import annotations
@@ -19,16 +19,26 @@ from deepspeed.runtime.checkpoint_engine.checkpoint_engine import (
     CheckpointCommitInfo,
     CheckpointEngine,
 )
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-NEWEST = "newest.json"
+from components.core.errors import UserError
+from components.sdxl_finetune.fingerprint import check_fingerprint, write_fingerprint
+
+_PREFIX = "step-"
 _PLAIN = (str, int, float, bool, type(None))
 
 
 class SafetensorsCheckpoints(CheckpointEngine):
-    """DeepSpeed's checkpoint reader and writer without pickle."""
+    """DeepSpeed's checkpoint reader and writer without pickle.
+
+    scaler: the engine's loss scaler, an object that ZeRO 3 expects in what it loads. It has no
+    state of its own in float32 and bfloat16, so the one that the engine was made with goes back.
+    """
+
+    def __init__(self, scaler: object = None) -> None:
+        self._scaler = scaler
 
     def create(self, info: CheckpointCommitInfo) -> None:
         """Called by DeepSpeed before a checkpoint; nothing to prepare."""
@@ -44,7 +54,13 @@ class SafetensorsCheckpoints(CheckpointEngine):
         with safe_open(path, framework="pt") as file:
             structure = json.loads(file.metadata()["structure"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        return decode(structure, tensors)
+        state = decode(structure, tensors)
+        if (
+            "optimizer_state_dict" in state
+            and "dynamic_loss_scale" in state["optimizer_state_dict"]
+        ):
+            state["optimizer_state_dict"]["loss_scaler"] = self._scaler
+        return state
 
     def commit(self, info: CheckpointCommitInfo) -> bool:
         """Called by DeepSpeed after a checkpoint; `publish` makes it count."""
@@ -83,33 +99,69 @@ def _is_data(value: Any) -> bool:
     return isinstance(value, (Tensor, dict, list, tuple, *_PLAIN))
 
 
-def save_checkpoint(engine: Any, folder: Path, step: int, extra: dict[str, Any]) -> None:
-    """Write the state after `step` steps (all ranks call this), then drop older checkpoints."""
-    tag = f"step-{step:07d}"
-    engine.save_checkpoint(str(folder), tag=tag, client_state=extra, save_latest=False)
-    if torch.distributed.get_world_size() > 1:
-        torch.distributed.barrier()
+def save_checkpoint(
+    engine: Any, folder: Path, step: int, extra: dict[str, Any], owner: dict[str, Any], keep: int
+) -> None:
+    """Write the state after `step` steps; all processes call this. The last `keep` stay.
+
+    owner: see `fingerprint`.
+    """
+    partial = f".{_PREFIX}{step:07d}.partial"
     if engine.global_rank == 0:
-        publish(folder, tag, step)
+        shutil.rmtree(folder / partial, ignore_errors=True)
+    # DeepSpeed itself waits for all processes before the first one writes.
+    engine.save_checkpoint(str(folder), tag=partial, client_state=extra, save_latest=False)
+    torch.distributed.barrier()
+    if engine.global_rank == 0:
+        write_fingerprint(folder / partial, owner)
+        publish(folder, folder / partial, step, keep)
+    torch.distributed.barrier()
 
 
-def publish(folder: Path, tag: str, step: int) -> None:
-    """Make the checkpoint `tag` the newest one and remove all others."""
-    for file in (folder / tag).iterdir():
-        with file.open("rb") as written:
-            os.fsync(written.fileno())
-    partial = folder / f".{NEWEST}.partial"
-    partial.write_text(json.dumps({"tag": tag, "step": step}))
-    partial.rename(folder / NEWEST)
-    for other in folder.glob("step-*"):
-        if other.name != tag:
-            shutil.rmtree(other)
+def publish(folder: Path, partial: Path, step: int, keep: int) -> None:
+    """Give a whole checkpoint its name and remove all but the last `keep`."""
+    for path in (*partial.iterdir(), partial):
+        written = os.open(path, os.O_RDONLY)
+        os.fsync(written)
+        os.close(written)
+    target = folder / f"{_PREFIX}{step:07d}"
+    shutil.rmtree(target, ignore_errors=True)
+    partial.rename(target)
+    for old in checkpoints(folder)[:-keep]:
+        shutil.rmtree(old)
 
 
-def load_checkpoint(engine: Any, folder: Path) -> tuple[int, dict[str, Any]]:
-    """Restore the newest checkpoint: finished steps and the extra state; (0, {}) without one."""
-    if not (folder / NEWEST).exists():
+def checkpoints(folder: Path) -> list[Path]:
+    """The whole checkpoints, oldest first."""
+    return sorted(folder.glob(f"{_PREFIX}*"))
+
+
+def steps_of(checkpoint: Path) -> int:
+    """How many steps a checkpoint has behind it."""
+    return int(checkpoint.name.removeprefix(_PREFIX))
+
+
+def what_stays(folder: Path) -> str:
+    """A clause for error messages: which checkpoint is left."""
+    found = checkpoints(folder)
+    if not found:
+        return "no checkpoint had been written yet"
+    return f"the checkpoint of step {steps_of(found[-1])} stays in {folder}"
+
+
+def load_checkpoint(engine: Any, folder: Path, owner: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+    """Restore the newest checkpoint: finished steps and the extra state; (0, {}) without one.
+
+    Raises UserError if it belongs to another training, or is damaged.
+    """
+    found = checkpoints(folder)
+    if not found:
         return 0, {}
-    newest = json.loads((folder / NEWEST).read_text())
-    _, extra = engine.load_checkpoint(str(folder), tag=newest["tag"])
-    return int(newest["step"]), dict(extra)
+    newest = found[-1]
+    check_fingerprint(newest, owner)
+    try:
+        _, extra = engine.load_checkpoint(str(folder), tag=newest.name)
+    except (OSError, SafetensorError) as error:
+        before = f"continue from {found[-2].name}" if len(found) > 1 else "start again"
+        raise UserError(f"{newest} is damaged ({error}): remove it to {before}") from error
+    return steps_of(newest), dict(extra)

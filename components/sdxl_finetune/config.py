@@ -2,6 +2,8 @@
 
 from pydantic import BaseModel, Field, model_validator
 
+from components.core.platform.config_types import Rendering
+
 
 class Config(BaseModel, frozen=True, extra="forbid"):
     """Settings of the stage `sdxl_finetune`."""
@@ -33,10 +35,20 @@ class Config(BaseModel, frozen=True, extra="forbid"):
         description="Precision of the passes (autocast); weights and optimizer stay float32.",
     )
     zero_stage: int = Field(
-        0, ge=0, le=2, description="DeepSpeed ZeRO: what is divided among processes (0: nothing)."
+        0,
+        ge=0,
+        le=3,
+        description="DeepSpeed ZeRO, what is divided among processes: 0 nothing, 1 optimizer, "
+        "2 gradients too, 3 weights too.",
     )
     gradient_checkpointing: bool = Field(
         False, description="Trade a third more computing for much less memory."
+    )
+    channels_last: bool = Field(
+        False, description="Lay images out channel by pixel, which GPUs' convolutions prefer."
+    )
+    compile: bool = Field(
+        False, description="Compile the UNet (torch.compile); takes minutes at the start."
     )
     variants_per_grid: int = Field(
         1, ge=1, description="Augmented versions of each grid; the first one is the grid itself."
@@ -46,10 +58,20 @@ class Config(BaseModel, frozen=True, extra="forbid"):
     quarter_turns: bool = Field(True, description="Augment by turning the maps by 90 degrees.")
     encode_batch_size: int = Field(16, ge=1, description="Grids that the VAE encodes at a time.")
     checkpoint_every: int = Field(1000, ge=1, description="Steps between checkpoints.")
+    keep_checkpoints: int = Field(2, ge=1, description="How many of the last checkpoints stay.")
     log_every: int = Field(50, ge=1, description="Steps between logged metrics.")
-    preview_prompts: int = Field(8, ge=0, description="Sample grids in the picture at the end.")
-    preview_steps: int = Field(20, ge=2, le=1000, description="Denoising steps of that picture.")
-    preview_guidance: float = Field(5.0, ge=1, description="Guidance of that picture.")
+    heldout_every: int = Field(
+        1000, ge=0, description="Steps between measurements of the held-out loss; 0: none."
+    )
+    heldout_items: int = Field(64, ge=1, description="Held-out grids, at most, that it is of.")
+    preview_every: int = Field(
+        0, ge=0, description="Steps between pictures of sample grids; 0: only at the end."
+    )
+    preview_prompts: int = Field(8, ge=0, description="Sample grids in a picture; 0: no pictures.")
+    preview_steps: int = Field(20, ge=2, le=1000, description="Denoising steps of a sample grid.")
+    preview_guidance: float = Field(5.0, ge=1, description="Guidance of a sample grid.")
+    preview_renderings: bool = Field(True, description="Show the sample grids rendered, too.")
+    rendering: Rendering = Field(default_factory=Rendering, description="How, see Rendering.")
     saved_precision: str = Field(
         "float32", pattern="^(float32|float16)$", description="Precision of the saved weights."
     )
@@ -72,5 +94,14 @@ class Config(BaseModel, frozen=True, extra="forbid"):
                 f"batch_size ({self.batch_size}) must be a multiple of micro_batch_size "
                 f"({self.micro_batch_size}) times nodes ({self.nodes}) times processes "
                 f"({self.processes})"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _whole_weights_are_compiled(self) -> "Config":
+        if self.compile and self.zero_stage == 3:
+            raise ValueError(
+                "compile needs whole weights, which zero_stage 3 has only layer by layer: set "
+                "compile to false, or zero_stage to 2"
             )
         return self

@@ -13,7 +13,7 @@ from typing import Any
 
 import deepspeed
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch._C._distributed_c10d import HashStore
 
 from components.sdxl_finetune.checkpoint import SafetensorsCheckpoints
@@ -40,15 +40,38 @@ def start_engine(unet: nn.Module, config: Config) -> Any:
     """Wrap the UNet for training with AdamW; call from every process of the group."""
     logging.getLogger("DeepSpeed").setLevel(logging.WARNING)
     deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
-    join_process_group(compute_device(config.device))
+    device = compute_device(config.device)
+    join_process_group(device)
+    if config.channels_last:
+        use_channels_last(unet)
+    if config.compile:
+        unet.compile()
     optimizer = torch.optim.AdamW(
-        unet.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+        unet.parameters(),
+        lr=config.learning_rate,
+        weight_decay=config.weight_decay,
+        fused=device == "cuda",
     )
     engine, *_ = deepspeed.initialize(
         model=unet, optimizer=optimizer, config=deepspeed_settings(config)
     )
-    engine.checkpoint_engine = SafetensorsCheckpoints()
+    scaler = engine.optimizer.loss_scaler if config.zero_stage else None
+    engine.checkpoint_engine = SafetensorsCheckpoints(scaler)
     return engine
+
+
+def use_channels_last(unet: nn.Module) -> None:
+    """Have the UNet compute with its images laid out channel by pixel.
+
+    The layout of a convolution follows from its input. The weights' own would not survive
+    DeepSpeed, which keeps them in one flat vector.
+    """
+
+    def rearrange(_: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        first, *others = inputs
+        return first.contiguous(memory_format=torch.channels_last), *others
+
+    unet.register_forward_pre_hook(rearrange)
 
 
 def join_process_group(device: str) -> None:

@@ -7,26 +7,38 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
 from diffusers import UNet2DConditionModel
-from numpy.typing import NDArray
 
-from components.core.diffusion.model import TextToImage, load_model
-from components.core.diffusion.sampler import sample
+from components.core.diffusion.model import load_model
+from components.core.errors import UserError
 from components.core.platform.artifacts import new_artifact, open_artifact
-from components.core.platform.seeds import derive_seed
+from components.core.platform.preemption import Preempted
 from components.core.platform.torchrun import forward_metrics, torchrun_here, train_here
 from components.core.platform.tracking import Tracker
 from components.core.platform.trainjob import train_on_nodes
 from components.sdxl_finetune.config import Config
 from components.sdxl_finetune.data import build_cache
 from components.sdxl_finetune.device import announce_device, compute_device
-from components.sdxl_finetune.worker import CACHE, CONFIG, METRICS, RESULT, train_in_process
+from components.sdxl_finetune.heldout import HELDOUT, build_heldout
+from components.sdxl_finetune.samples import (
+    FOLDER,
+    Gallery,
+    preview_prompts,
+    sample_grids,
+    to_images,
+)
+from components.sdxl_finetune.worker import (
+    CACHE,
+    CONFIG,
+    FAILURE,
+    METRICS,
+    RESULT,
+    train_in_process,
+)
 
 KIND = "diffusion-model"
 
@@ -41,30 +53,62 @@ def run(
     model = load_model(config.base_model, device)
     tracker.log_params({"parameters": sum(p.numel() for p in model.unet.parameters())})
     build_cache(grids, model, config, work / CACHE)
+    if config.heldout_every:
+        heldout = build_heldout(grids, model, config, work / HELDOUT)
+        tracker.log_params({"heldout": heldout})
+        if not heldout:
+            print("sdxl_finetune: no grid has the split 'test': no held-out loss", flush=True)
+    gallery = Gallery(config, tracker)
     if not (work / RESULT).exists():
         if config.world_size == 1:
-            train_in_process(config, work, lambda m, step: tracker.log_metrics(m, step=step))
+            _train_here(config, work, tracker, gallery)
         else:
-            train_in_processes(config, work, tracker)
+            train_in_processes(config, work, tracker, gallery)
     unet = UNet2DConditionModel.from_pretrained(work / RESULT, use_safetensors=True)
     model = model.with_unet(unet.eval().requires_grad_(False).to(device))
     if config.preview_prompts:
-        tracker.log_image(preview(model, config, work / CACHE), "samples.png")
+        latents = sample_grids(model, preview_prompts(config, work / CACHE), config)
+        gallery.show(to_images(model, latents), "")
     with new_artifact(output, KIND, producer="sdxl_finetune", config=config) as folder:
         model.save(folder, dtype=getattr(torch, config.saved_precision))
 
 
-def train_in_processes(config: Config, work: Path, tracker: Tracker) -> None:
-    """Start torchrun, here or on a cluster's nodes, and forward rank 0's metrics meanwhile."""
+def _train_here(config: Config, work: Path, tracker: Tracker, gallery: Gallery) -> None:
+    def log(metrics: Mapping[str, float], step: int) -> None:
+        tracker.log_metrics(metrics, step=step)
+
+    try:
+        train_in_process(config, work, log, gallery.show_step)
+    except Preempted as end:
+        print(f"sdxl_finetune: {end}", flush=True)
+        raise
+
+
+def train_in_processes(config: Config, work: Path, tracker: Tracker, gallery: Gallery) -> None:
+    """Start torchrun, here or on a cluster's nodes, and forward what rank 0 reports meanwhile.
+
+    What the user gave wrong and a training process found raises UserError with its sentence.
+    """
     (work / CONFIG).write_text(config.model_dump_json())
-    metrics = work / METRICS
+    metrics, failure = work / METRICS, work / FAILURE
     metrics.unlink(missing_ok=True)
+    failure.unlink(missing_ok=True)
     seen = 0
 
     def watch() -> None:
         nonlocal seen
         seen = forward_metrics(metrics, seen, tracker)
+        gallery.show_files(work / FOLDER)
 
+    try:
+        _launch(config, work, watch)
+    except UserError as error:
+        if failure.exists():
+            raise UserError(failure.read_text(encoding="utf-8")) from error
+        raise
+
+
+def _launch(config: Config, work: Path, watch: Callable[[], None]) -> None:
     torchrun = ["-m", "torch.distributed.run"]
     worker = ["-m", "components.sdxl_finetune.worker", str(work)]
     if config.nodes > 1:
@@ -75,24 +119,3 @@ def train_in_processes(config: Config, work: Path, tracker: Tracker) -> None:
         )  # fmt: skip
         return
     train_here(torchrun_here(worker[1:], config.processes), config.processes, watch)
-
-
-def preview(model: TextToImage, config: Config, cache: Path) -> NDArray[np.uint8]:
-    """Sampled grids side by side, for prompts of the training set."""
-    known: list[str] = json.loads((cache / "prompts.json").read_text(encoding="utf-8"))
-    rng = np.random.default_rng(derive_seed(config.seed, "preview"))
-    count = min(config.preview_prompts, len(known))
-    prompts = [known[i] for i in sorted(rng.choice(len(known), size=count, replace=False))]
-    latents = sample(
-        model,
-        prompts,
-        list(range(count)),
-        steps=config.preview_steps,
-        guidance=config.preview_guidance,
-    )
-    images = (model.decode(latents).cpu().numpy() * 255.0).round().astype(np.uint8)
-    columns = min(4, count)
-    blank = np.zeros_like(images[:1]).repeat(-count % columns, axis=0)
-    cells = np.concatenate([images, blank])
-    rows = [np.concatenate(list(cells[i : i + columns]), axis=1) for i in range(0, count, columns)]
-    return np.concatenate(rows, axis=0)

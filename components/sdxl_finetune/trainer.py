@@ -2,122 +2,154 @@
 
 Everything random in a step (items, timesteps, noise, dropped captions) is a function of the seed
 and the step's number, drawn for the whole batch at once. So a resumed run continues bit by bit, and
-the number of processes and the micro-batch do not change what a step trains on.
+the number of processes and the micro-batch do not change what a step trains on. For the same
+reason a checkpoint holds no random state and no position in the data.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from components.core.diffusion.loss import loss_by_timestep, v_prediction_loss
 from components.core.diffusion.model import TextToImage
-from components.core.errors import UserError
-from components.core.platform.seeds import derive_seed
-from components.sdxl_finetune.checkpoint import load_checkpoint, save_checkpoint
+from components.core.platform.preemption import Preempted, noticing_sigterm
+from components.sdxl_finetune.average import Average
+from components.sdxl_finetune.checkpoint import load_checkpoint, save_checkpoint, what_stays
+from components.sdxl_finetune.clock import Clock
 from components.sdxl_finetune.config import Config
 from components.sdxl_finetune.data import TrainingData, batch_items
+from components.sdxl_finetune.draw import Draw
 from components.sdxl_finetune.engine import start_engine
+from components.sdxl_finetune.fingerprint import fingerprint
+from components.sdxl_finetune.safety import (
+    anywhere,
+    gradient_norm,
+    require_finite_step,
+    require_finite_weights,
+    summed,
+)
 
 Log = Callable[[Mapping[str, float], int], None]
-
-
-@dataclass(frozen=True)
-class Draw:
-    """The random part of one optimizer step, for the whole batch."""
-
-    t_b: Tensor  # (B,) timesteps
-    noise_bchw: Tensor
-    drop_b: Tensor  # (B,) bool, captions left out
-
-    @classmethod
-    def of_step(
-        cls, seed: int, step: int, shape: tuple[int, ...], train_steps: int, dropout: float
-    ) -> Draw:
-        """Draw step number `step`. Timesteps are uniform and stratified over the batch."""
-        generator = torch.Generator().manual_seed(derive_seed(seed, "step", str(step)))
-        batch = shape[0]
-        strata = (torch.arange(batch) + torch.rand(batch, generator=generator)) / batch
-        strata = strata[torch.randperm(batch, generator=generator)]
-        return cls(
-            (strata * train_steps).long().clamp(max=train_steps - 1),
-            torch.randn(shape, generator=generator),
-            torch.rand(batch, generator=generator) < dropout,
-        )
+Observe = Callable[[Any, int], None]
 
 
 class Trainer:
-    """Trains `model.unet` in place; every process of the group has one."""
+    """Trains `model.unet` in place; every process of the group has one.
 
-    def __init__(self, config: Config, model: TextToImage, data: TrainingData) -> None:
+    Args:
+        checkpoints: folder of the checkpoints, the same in all processes.
+        log: receives metrics and the number of finished steps, in rank 0 alone.
+        observe: called in all processes with the engine and the number of finished steps.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        model: TextToImage,
+        data: TrainingData,
+        checkpoints: Path,
+        log: Log,
+        observe: Observe = lambda engine, done: None,
+    ) -> None:
         self.config, self.model, self.data = config, model, data
+        self.checkpoints, self.log, self.observe = checkpoints, log, observe
         self.schedule = model.schedule
+        self._owner = fingerprint(config, model.unet, len(data))
         model.unet.requires_grad_(True).train()
         if config.gradient_checkpointing:
             model.unet.enable_gradient_checkpointing()
         self.engine = start_engine(model.unet, config)
-        self.average: dict[str, Tensor] | None = None
-        if config.ema_decay > 0:
-            self.average = {n: p.detach().clone() for n, p in model.unet.named_parameters()}
+        self.average = Average(model.unet, config.ema_decay) if config.ema_decay > 0 else None
 
-    def train(self, checkpoints: Path, log: Log) -> None:
-        """Run from the newest checkpoint to the last iteration; the last one is saved too."""
-        checkpoints.mkdir(parents=True, exist_ok=True)
-        done, extra = load_checkpoint(self.engine, checkpoints)
-        if self.average is not None and "average" in extra:
-            device = self.engine.device
-            self.average = {name: value.to(device) for name, value in extra["average"].items()}
-        started, first = time.monotonic(), done
-        while done < self.config.iterations:
-            metrics = self._step(done)
-            done += 1
-            if done % self.config.log_every == 0 or done == self.config.iterations:
-                images = (done - first) * self.config.batch_size
-                rate = images / (time.monotonic() - started)
-                self._report(metrics | {"images_per_second": rate}, done, log)
-            if done % self.config.checkpoint_every == 0 or done == self.config.iterations:
-                state = {} if self.average is None else {"average": self.average}
-                save_checkpoint(self.engine, checkpoints, done, state)
+    def train(self) -> None:
+        """Run from the newest checkpoint to the last iteration; the last one is saved too.
+
+        At SIGTERM, in any of the processes, all finish the step, save and raise `Preempted`.
+        """
+        config = self.config
+        done = self._resume()
+        if done == 0:
+            self.observe(self.engine, 0)
+        clock = Clock()
+        with noticing_sigterm() as asked_to_end:
+            while done < config.iterations:
+                with clock:
+                    metrics = self._step(done)
+                done += 1
+                ending = anywhere(asked_to_end(), self.engine.device)
+                last = done == config.iterations
+                if done % config.log_every == 0 or last:
+                    self._report(metrics | clock.rates(config.batch_size), done)
+                if not ending:
+                    self.observe(self.engine, done)
+                if done % config.checkpoint_every == 0 or last or ending:
+                    self._save(done)
+                if ending and not last:
+                    raise Preempted(
+                        f"stopped by SIGTERM after step {done} of {config.iterations}, which is "
+                        "saved: start again to continue"
+                    )
+
+    def _resume(self) -> int:
+        self.checkpoints.mkdir(parents=True, exist_ok=True)
+        done, extra = load_checkpoint(self.engine, self.checkpoints, self._owner)
+        if self.average is not None and done:
+            self.average.restore(extra["average"])
+        return done
+
+    def _save(self, done: int) -> None:
+        kept = what_stays(self.checkpoints)
+        require_finite_weights(self.model.unet, done, self.engine.device, kept)
+        extra = {} if self.average is None else {"average": self.average.state()}
+        save_checkpoint(
+            self.engine, self.checkpoints, done, extra, self._owner, self.config.keep_checkpoints
+        )
 
     def _step(self, step: int) -> dict[str, float]:
-        """One optimizer step; metrics are this process's own share of the batch."""
+        """One optimizer step; metrics are those of the whole batch, over all processes."""
         config, engine = self.config, self.engine
         items = batch_items(config.seed, step, config.batch_size, len(self.data))
         shape = (config.batch_size, *self.model.latent_shape)
         train_steps = self.schedule.train_steps
         draw = Draw.of_step(config.seed, step, shape, train_steps, config.caption_dropout)
         self._set_learning_rate(step)
-        losses, timesteps = [], []
-        for part in self._own_parts():
+        # Of the whole batch: each process fills in its own part, and the sum is then all of it.
+        losses_b = torch.zeros(config.batch_size, device=engine.device)
+        parts = self._own_parts()
+        for part in parts:
             latents, embeds = self.data.batch(items[part], engine.device)
-            t_b = draw.t_b[part].to(engine.device)
-            losses_b = v_prediction_loss(
+            losses = v_prediction_loss(
                 engine,
                 self.schedule,
                 latents,
                 embeds.dropped(draw.drop_b[part].to(engine.device)),
                 draw.noise_bchw[part].to(engine.device),
-                t_b,
+                draw.t_b[part].to(engine.device),
                 self.model.image_size,
             )
-            engine.backward(losses_b.mean())
-            norm = self._gradient_norm()
+            engine.backward(losses.mean())
+            losses_b[part] = losses.detach()
+            if part is parts[-1]:
+                norm = self._checked_norm(step, items.tolist(), summed(losses_b))
             engine.step()
-            losses.append(losses_b.detach())
-            timesteps.append(t_b)
-        self._update_average()
-        losses_b, t_b = torch.cat(losses), torch.cat(timesteps)
-        after = engine.get_global_grad_norm() if config.zero_stage else norm
+        if self.average is not None:
+            self.average.update()
         return {
             "loss": float(losses_b.mean()),
-            "gradient_norm": float(after or 0.0),
-            **loss_by_timestep(losses_b, t_b, train_steps),
+            "gradient_norm": norm,
+            "learning_rate": float(engine.optimizer.param_groups[0]["lr"]),
+            **loss_by_timestep(losses_b, draw.t_b, train_steps),
         }
+
+    def _checked_norm(self, step: int, items: list[int], losses_b: Tensor) -> float:
+        norm = gradient_norm(self.engine, self.config.zero_stage)
+        require_finite_step(step + 1, items, losses_b, norm, what_stays(self.checkpoints))
+        return norm
 
     def _own_parts(self) -> list[slice]:
         """The micro-batches of this process within the batch."""
@@ -125,38 +157,12 @@ class Trainer:
         first = torch.distributed.get_rank() * count * size
         return [slice(first + i * size, first + (i + 1) * size) for i in range(count)]
 
-    def _gradient_norm(self) -> float:
-        """Norm before clipping at the end of a step; ZeRO keeps its own."""
-        if self.config.zero_stage or not self.engine.is_gradient_accumulation_boundary():
-            return 0.0
-        gradients = [p.grad for p in self.model.unet.parameters() if p.grad is not None]
-        return float(torch.nn.utils.get_total_norm(gradients))
-
     def _set_learning_rate(self, step: int) -> None:
         warmup = self.config.warmup_steps
         factor = min(1.0, (step + 1) / warmup) if warmup else 1.0
         for group in self.engine.optimizer.param_groups:
             group["lr"] = self.config.learning_rate * factor
 
-    @torch.no_grad()
-    def _update_average(self) -> None:
-        if self.average is None:
-            return
-        for name, parameter in self.model.unet.named_parameters():
-            self.average[name].lerp_(parameter, 1.0 - self.config.ema_decay)
-
-    def _report(self, metrics: Mapping[str, float], step: int, log: Log) -> None:
-        if not torch.isfinite(torch.tensor(metrics["loss"])):
-            raise UserError(
-                f"the training loss is {metrics['loss']} at step {step}: lower "
-                "sdxl_finetune.learning_rate or set sdxl_finetune.precision to 'float32'"
-            )
+    def _report(self, metrics: Mapping[str, float], step: int) -> None:
         if torch.distributed.get_rank() == 0:
-            log(metrics, step)
-
-    def result(self) -> nn.Module:
-        """The trained UNet, with averaged weights if there are any."""
-        unet = self.model.unet
-        if self.average is not None:
-            unet.load_state_dict(self.average, strict=False)
-        return unet.eval().requires_grad_(False)
+            self.log(metrics, step)

@@ -3,7 +3,8 @@
     torchrun --nproc-per-node 8 -m components.sdxl_finetune.worker WORK
 
 WORK holds `config.json` and the cache that the stage has made; the result is `WORK/unet`, metrics
-go to `WORK/metrics.jsonl`, which the stage forwards to its tracker.
+go to `WORK/metrics.jsonl` and sampled grids to `WORK/samples`, which the stage forwards to its
+tracker, and the sentence of a user's error to `WORK/failure.txt`.
 """
 
 from __future__ import annotations
@@ -13,35 +14,54 @@ import shutil
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from components.core.diffusion.model import load_model
+from components.core.errors import UserError
+from components.core.platform.preemption import Preempted
 from components.sdxl_finetune.config import Config
 from components.sdxl_finetune.data import TrainingData
 from components.sdxl_finetune.device import announce_device
+from components.sdxl_finetune.samples import FOLDER, Images, leave_file
 
 CONFIG, CACHE, CHECKPOINTS = "config.json", "cache", "checkpoints"
-METRICS, RESULT = "metrics.jsonl", "unet"
+METRICS, RESULT, FAILURE = "metrics.jsonl", "unet", "failure.txt"
 
 Log = Callable[[Mapping[str, float], int], None]
+Show = Callable[[Images, int], None]
 
 
-def train_in_process(config: Config, work: Path, log: Log) -> None:
+def train_in_process(config: Config, work: Path, log: Log, show: Show) -> None:
     """Train as a member of the process group and have rank 0 write the trained UNet."""
     announce_device(config.device)
+    from components.sdxl_finetune.observer import Observer
     from components.sdxl_finetune.trainer import Trainer
 
     model = load_model(config.base_model)
-    trainer = Trainer(config, model, TrainingData(work / CACHE))
-    trainer.train(work / CHECKPOINTS, log)
-    if torch.distributed.get_rank() == 0:
-        trainer.result()
-        partial = work / f".{RESULT}.partial"
-        shutil.rmtree(partial, ignore_errors=True)
-        model.unet.save_pretrained(partial, safe_serialization=True)
-        shutil.rmtree(work / RESULT, ignore_errors=True)
-        partial.rename(work / RESULT)
+    observer = Observer(config, model, work, work / CACHE, log, show)
+    data, checkpoints = TrainingData(work / CACHE), work / CHECKPOINTS
+    trainer = Trainer(config, model, data, checkpoints, log, observer)
+    trainer.train()
+    if trainer.average is not None:
+        trainer.average.copy_to_parameters()
+    write_result(model.unet, work)
+
+
+def write_result(unet: Any, work: Path) -> None:
+    """Write the UNet to `work`, whole or not at all; all processes call this."""
+    import deepspeed
+
+    # At ZeRO 3 this brings every parameter's shards together; else it does nothing.
+    with deepspeed.zero.GatheredParameters(list(unet.parameters())):
+        if torch.distributed.get_rank() == 0:
+            partial = work / f".{RESULT}.partial"
+            shutil.rmtree(partial, ignore_errors=True)
+            unet.save_pretrained(partial, safe_serialization=True)
+            shutil.rmtree(work / RESULT, ignore_errors=True)
+            partial.rename(work / RESULT)
+    torch.distributed.barrier()
 
 
 def main() -> None:
@@ -53,7 +73,17 @@ def main() -> None:
         with (work / METRICS).open("a", encoding="utf-8") as file:
             file.write(json.dumps({"step": step, **metrics}) + "\n")
 
-    train_in_process(config, work, log)
+    def show(grids: Images, step: int) -> None:
+        leave_file(grids, step, work / FOLDER)
+
+    try:
+        train_in_process(config, work, log, show)
+    except (UserError, Preempted) as error:
+        if not torch.distributed.is_initialized() or torch.distributed.get_rank() == 0:
+            print(f"sdxl_finetune: {error}", flush=True)
+            if isinstance(error, UserError):
+                (work / FAILURE).write_text(str(error), encoding="utf-8")
+        sys.exit(2 if isinstance(error, UserError) else error.code)
     torch.distributed.destroy_process_group()
 
 

@@ -13,6 +13,8 @@ PAPER: list[tuple[str, str, Any]] = [
     ("4.1", "synthetic_data.base_materials", 8615),
     ("4.1", "synthetic_data.variations", 126_000),
     ("5", "synthetic_data.map_size", 512),  # grids of 1024 x 1024
+    ("4.2", "sdxl_finetune.base_model", "stabilityai/stable-diffusion-xl-base-1.0"),
+    ("5", "sdxl_finetune.world_size", 24),  # A100s
     ("5", "sdxl_finetune.learning_rate", 2e-6),
     ("5", "sdxl_finetune.batch_size", 120),
     ("5", "sdxl_finetune.iterations", 400_000),

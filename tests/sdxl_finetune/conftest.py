@@ -1,10 +1,12 @@
 """A micro base model and a micro dataset, made once."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from components.core.diffusion.small import SmallConfig, build_small
 from components.core.materials.shards import INDEX, SHARDS, Sample, write_shard
@@ -13,6 +15,14 @@ from components.sdxl_finetune.config import Config
 
 CAPTIONS = ["old red brick wall", "scratched copper plate", "oak floor", "grey gravel"]
 CATEGORIES = ["brick", "metal", "wood", "pebble"]
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")

@@ -1,11 +1,26 @@
 """Checkpoints without pickle, complete or invisible."""
 
-import json
 from pathlib import Path
+from typing import Any
 
+import pytest
 import torch
 
-from components.sdxl_finetune.checkpoint import NEWEST, SafetensorsCheckpoints, publish
+from components.core.errors import UserError
+from components.sdxl_finetune.checkpoint import (
+    SafetensorsCheckpoints,
+    checkpoints,
+    load_checkpoint,
+    publish,
+    what_stays,
+)
+from components.sdxl_finetune.config import Config
+from components.sdxl_finetune.fingerprint import (
+    CHANGEABLE,
+    check_fingerprint,
+    fingerprint,
+    write_fingerprint,
+)
 
 
 def test_nested_state_round_trip(tmp_path: Path) -> None:
@@ -34,15 +49,64 @@ def test_views_of_one_storage_are_stored_apart(tmp_path: Path) -> None:
     assert loaded["b"].tolist() == [2.0, 3.0, 4.0, 5.0]
 
 
-def test_only_the_published_checkpoint_counts(tmp_path: Path) -> None:
+def test_only_whole_checkpoints_count_and_the_last_ones_stay(tmp_path: Path) -> None:
+    for step in (2, 4, 6, 8):
+        partial = tmp_path / f".step-{step:07d}.partial"
+        partial.mkdir()
+        (partial / "weights").write_text("x")
+        if step < 8:  # the process died before the last one was published
+            publish(tmp_path, partial, step, keep=2)
+    assert [path.name for path in checkpoints(tmp_path)] == ["step-0000004", "step-0000006"]
+    assert what_stays(tmp_path) == f"the checkpoint of step 6 stays in {tmp_path}"
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"learning_rate": 1e-3}, "learning_rate was 2e-06 and is 0.001"),
+        ({"batch_size": 60, "seed": 1}, "batch_size was 120 and is 60, seed was 0 and is 1"),
+        ({"processes": 2}, "was written with 1 processes, but now there are 2"),
+    ],
+    ids=str,
+)
+def test_a_checkpoint_of_another_training_is_refused(
+    tmp_path: Path, changes: dict[str, Any], said: str
+) -> None:
+    checkpoint, unet = tmp_path / "step-0000002", torch.nn.Linear(2, 2)
+    checkpoint.mkdir()
+    config = Config(micro_batch_size=1)
+    write_fingerprint(checkpoint, fingerprint(config, unet, 10))
+    longer = config.model_copy(update={"iterations": 7, "base_model": "elsewhere"})
+    check_fingerprint(checkpoint, fingerprint(longer, unet, 10))
+    other = config.model_copy(update=changes)
+    with pytest.raises(UserError, match=said):
+        check_fingerprint(checkpoint, fingerprint(other, unet, 10))
+    with pytest.raises(UserError, match="10 grids in the training cache, but now there are 9"):
+        check_fingerprint(checkpoint, fingerprint(config, unet, 9))
+    with torch.no_grad():
+        unet.bias[0] += 1.0
+    with pytest.raises(UserError, match="another base model"):
+        check_fingerprint(checkpoint, fingerprint(config, unet, 10))
+    (checkpoint / "fingerprint.json").unlink()
+    with pytest.raises(UserError, match="does not say what it belongs to"):
+        check_fingerprint(checkpoint, fingerprint(config, unet, 10))
+
+
+def test_what_a_checkpoint_does_not_depend_on_are_real_settings() -> None:
+    assert Config.model_fields.keys() >= CHANGEABLE
+
+
+def test_a_damaged_checkpoint_is_named_with_the_one_before(tmp_path: Path) -> None:
+    owner = fingerprint(Config(), torch.nn.Linear(2, 2), 10)
     for step in (2, 4):
-        (tmp_path / f"step-{step}").mkdir()
-        (tmp_path / f"step-{step}" / "weights").write_text("x")
-        if step == 2:
-            publish(tmp_path, "step-2", 2)
-    # The process died before step 4 was published: step 2 is still whole and named.
-    assert json.loads((tmp_path / NEWEST).read_text())["step"] == 2
-    assert (tmp_path / "step-2" / "weights").exists()
-    publish(tmp_path, "step-4", 4)
-    assert json.loads((tmp_path / NEWEST).read_text())["step"] == 4
-    assert not (tmp_path / "step-2").exists()
+        checkpoint = tmp_path / f"step-{step:07d}"
+        checkpoint.mkdir()
+        write_fingerprint(checkpoint, owner)
+        (checkpoint / "state.pt").write_bytes(b"cut off")
+
+    class Engine:
+        def load_checkpoint(self, folder: str, tag: str) -> tuple[str, dict[str, Any]]:
+            return "", SafetensorsCheckpoints().load(f"{folder}/{tag}/state.pt")
+
+    with pytest.raises(UserError, match=r"step-0000004 is damaged .* continue from step-0000002"):
+        load_checkpoint(Engine(), tmp_path, owner)

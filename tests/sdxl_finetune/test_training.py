@@ -6,7 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +14,17 @@ import numpy as np
 import pytest
 import torch
 from diffusers import StableDiffusionXLPipeline
-from numpy.typing import NDArray
 from safetensors.torch import load_file
 
 from components.core.errors import UserError
 from components.core.platform.torchrun import forward_metrics
 from components.core.platform.tracking import NullTracker
+from components.sdxl_finetune.checkpoint import checkpoints, steps_of
 from components.sdxl_finetune.config import Config
-from components.sdxl_finetune.stage import run
-from components.sdxl_finetune.trainer import Draw
+from components.sdxl_finetune.draw import Draw
+from components.sdxl_finetune.samples import Gallery
+from components.sdxl_finetune.stage import run, train_in_processes
+from tests.sdxl_finetune.recorder import Recorder
 
 ROOT = Path(__file__).resolve().parents[2]
 UNET = "unet/diffusion_pytorch_model.safetensors"
@@ -32,7 +34,8 @@ from pathlib import Path
 import torch
 from components.core.platform.tracking import NullTracker
 from components.sdxl_finetune.config import Config
-from components.sdxl_finetune.stage import run
+from components.sdxl_finetune.samples import Gallery
+from components.sdxl_finetune.stage import run, train_in_processes
 
 class Killer(NullTracker):
     def log_metrics(self, metrics, step=None):
@@ -46,30 +49,6 @@ run(Config.model_validate_json(config), dataset=[Path(dataset)], output=Path(out
 """
 
 
-class Recorder(NullTracker):
-    def __init__(self) -> None:
-        self.rows: list[tuple[int | None, dict[str, float]]] = []
-        self.images: dict[str, NDArray[np.uint8]] = {}
-
-    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        self.rows.append((step, dict(metrics)))
-
-    def log_image(self, image: NDArray[np.uint8], name: str) -> None:
-        self.images[name] = image
-
-    @property
-    def losses(self) -> list[float]:
-        return [row["loss"] for _, row in self.rows]
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def tiny(base_model: Path, **changes: Any) -> Config:
     settings: dict[str, Any] = {
         "base_model": str(base_model),
@@ -80,6 +59,8 @@ def tiny(base_model: Path, **changes: Any) -> Config:
         "log_every": 1,
         "checkpoint_every": 2,
         "preview_prompts": 0,
+        "preview_renderings": False,
+        "heldout_every": 0,
         "device": "cpu",
     }
     return Config(**settings | changes)
@@ -168,20 +149,18 @@ def two_nodes_here(
     watch()
 
 
-@pytest.mark.parametrize("division", [{"processes": 2}, {"nodes": 2}], ids=str)
-def test_two_processes_or_nodes_train_the_same_model_as_one(
+def test_two_nodes_train_the_same_model_as_one(
     base_model: Path,
     dataset: Path,
     tmp_path: Path,
     undisturbed: tuple[dict[str, torch.Tensor], Recorder],
-    division: dict[str, int],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Gradients are averaged over ranks: without that, rank 0 would learn from half the batch."""
     monkeypatch.setattr("components.sdxl_finetune.stage.train_on_nodes", two_nodes_here)
     recorder = Recorder()
     run(
-        tiny(base_model, **division),
+        tiny(base_model, nodes=2),
         dataset=[dataset],
         output=tmp_path / "model",
         work=tmp_path / "work",
@@ -192,10 +171,41 @@ def test_two_processes_or_nodes_train_the_same_model_as_one(
     assert [step for step, _ in recorder.rows] == list(range(1, 8))
 
 
+def test_sigterm_reaches_torchruns_processes_which_save_before_they_end(
+    base_model: Path, dataset: Path, tmp_path: Path
+) -> None:
+    """The stage's process gets the signal, as from a cluster; how it resumes: test_ranks.py."""
+
+    class Evicted(NullTracker):
+        def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    def unhandled(number: int, frame: object) -> None:
+        raise AssertionError("nobody awaits SIGTERM")
+
+    before = signal.signal(signal.SIGTERM, unhandled)
+    config = tiny(base_model, processes=2, iterations=10_000, checkpoint_every=10_000)
+    output, work = tmp_path / "model", tmp_path / "work"
+    try:
+        with pytest.raises(SystemExit) as end:
+            run(config, dataset=[dataset], output=output, work=work, tracker=Evicted())
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert end.value.code == 128 + signal.SIGTERM
+    [saved] = checkpoints(work / "checkpoints")
+    assert 1 < steps_of(saved) < 10_000
+    assert not output.exists()
+
+
 @pytest.mark.parametrize(
     "changes",
-    [{"micro_batch_size": 4}, {"zero_stage": 2}],
-    ids=["without accumulation", "ZeRO-2"],
+    [
+        {"micro_batch_size": 4},
+        {"zero_stage": 2},
+        {"channels_last": True},
+        {"gradient_checkpointing": True},
+    ],
+    ids=["without accumulation", "ZeRO-2", "channels last", "gradient checkpointing"],
 )
 def test_ways_of_computing_the_same_training(
     base_model: Path,
@@ -269,6 +279,25 @@ def test_a_diverging_loss_is_a_user_error(base_model: Path, dataset: Path, tmp_p
             tracker=NullTracker(),
         )
     assert not (tmp_path / "model").exists()
+
+
+def test_the_sentence_of_a_training_process_is_the_stages(
+    base_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, gallery = tiny(base_model, processes=2), Gallery(tiny(base_model), NullTracker())
+    reasons = ["the training loss is not finite", ""]
+
+    def failing(command: Sequence[str], processes: int, watch: Callable[[], None]) -> None:
+        if reason := reasons.pop(0):
+            (tmp_path / "failure.txt").write_text(reason)
+        raise UserError("one of 2 training processes failed")
+
+    monkeypatch.setattr("components.sdxl_finetune.stage.train_here", failing)
+    with pytest.raises(UserError, match="loss is not finite"):
+        train_in_processes(config, tmp_path, NullTracker(), gallery)
+    # What an attempt of before left there is not the reason of this one.
+    with pytest.raises(UserError, match="one of 2 training processes failed"):
+        train_in_processes(config, tmp_path, NullTracker(), gallery)
 
 
 def test_draws_cover_the_timesteps_and_repeat() -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import components
 from components.core.errors import UserError
+from components.core.platform.preemption import ended_by_sigterm
 from components.core.platform.tracking import Tracker
 
 
@@ -22,11 +23,17 @@ def torchrun_here(module: Sequence[str], processes: int) -> list[str]:
 
 
 def train_here(command: Sequence[str], processes: int, watch: Callable[[], None]) -> None:
-    """Run torchrun on this machine; UserError if a process of it fails."""
+    """Run torchrun on this machine; UserError if a process of it fails.
+
+    SIGTERM is passed on to the processes, which are then waited for: they may save their work.
+    """
     root = Path(components.__file__).resolve().parents[1]
     path = os.pathsep.join([str(root), os.environ.get("PYTHONPATH", "")])
     environment = os.environ | {"PYTHONPATH": path}
-    with subprocess.Popen(command, env=environment) as process:  # noqa: S603 - the callers' own words
+    with (
+        ended_by_sigterm(),
+        subprocess.Popen(command, env=environment) as process,  # noqa: S603 - the callers' own words
+    ):
         try:
             while process.poll() is None:
                 time.sleep(0.5)

@@ -9,8 +9,6 @@ The runtime (manifests/) says what the nodes' pods look like; the job says what 
 import json
 import os
 import re
-import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,6 +19,7 @@ from pydantic import BaseModel, Field
 
 from components.core.errors import UserError
 from components.core.platform.kubernetes_api import KubernetesApi
+from components.core.platform.preemption import ended_by_sigterm
 
 TRAINJOB = "REALMAT_TRAINJOB"
 """Environment variable with a `Node` as JSON, which the compiled pipeline sets."""
@@ -170,20 +169,6 @@ class TrainJob:
         finally:
             ended.set()
             thread.join(timeout=60)
-
-
-@contextmanager
-def ended_by_sigterm() -> Iterator[None]:
-    """Turns SIGTERM, by which a cluster cancels and evicts, into an exit that cleans up."""
-
-    def leave(number: int, frame: object) -> None:
-        sys.exit(128 + number)
-
-    before = signal.signal(signal.SIGTERM, leave)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def owner_of(environment: Mapping[str, str] = os.environ) -> dict[str, str]:

@@ -1,0 +1,37 @@
+"""How fast training is, and how much memory it takes."""
+
+from __future__ import annotations
+
+import resource
+import time
+
+import torch
+
+GIB = 2**30
+
+
+class Clock:
+    """Times the steps it is held around; measurements and checkpoints between them do not count."""
+
+    def __init__(self) -> None:
+        self._steps, self._seconds, self._started = 0, 0.0, 0.0
+
+    def __enter__(self) -> None:
+        self._started = time.monotonic()
+
+    def __exit__(self, *exception: object) -> None:
+        self._seconds += time.monotonic() - self._started
+        self._steps += 1
+
+    def rates(self, batch_size: int) -> dict[str, float]:
+        """`images_per_second` since the last call, and the peak of this process's memory so far."""
+        rate = self._steps * batch_size / self._seconds
+        self._steps, self._seconds = 0, 0.0
+        return {"images_per_second": rate, "memory_gib": peak_memory() / GIB}
+
+
+def peak_memory() -> int:
+    """Bytes: of the GPU where there is one, else of the process."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

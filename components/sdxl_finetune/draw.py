@@ -1,0 +1,34 @@
+"""What is random in an optimizer step, as a function of the seed and the step's number."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from components.core.platform.seeds import derive_seed
+
+
+@dataclass(frozen=True)
+class Draw:
+    """The random part of one optimizer step, for the whole batch."""
+
+    t_b: Tensor  # (B,) timesteps
+    noise_bchw: Tensor
+    drop_b: Tensor  # (B,) bool, captions left out
+
+    @classmethod
+    def of_step(
+        cls, seed: int, step: int, shape: tuple[int, ...], train_steps: int, dropout: float
+    ) -> Draw:
+        """Draw step number `step`. Timesteps are uniform and stratified over the batch."""
+        generator = torch.Generator().manual_seed(derive_seed(seed, "step", str(step)))
+        batch = shape[0]
+        strata = (torch.arange(batch) + torch.rand(batch, generator=generator)) / batch
+        strata = strata[torch.randperm(batch, generator=generator)]
+        return cls(
+            (strata * train_steps).long().clamp(max=train_steps - 1),
+            torch.randn(shape, generator=generator),
+            torch.rand(batch, generator=generator) < dropout,
+        )
