@@ -88,13 +88,13 @@ class PublicScript:
         self.warmup = torch.optim.lr_scheduler.LambdaLR(self.optimizer, lambda step: 1.0)
         self.ema = EMAModel(unet.parameters(), decay=ema_decay) if ema_decay else None
 
-    def seconds(self, batches: Iterator[dict[str, Any]], steps: int) -> list[float]:
-        """The time of each of so many steps."""
+    def seconds(self, batches: Iterator[dict[str, Any]], steps: int) -> list[tuple[float, float]]:
+        """Wall and processor time of each of so many steps."""
         times = []
         for _ in range(steps):
-            started = time.perf_counter()
+            started, used = time.perf_counter(), time.process_time()
             self.step(next(batches))
-            times.append(time.perf_counter() - started)
+            times.append((time.perf_counter() - started, time.process_time() - used))
         return times
 
     def step(self, batch: dict[str, Any]) -> float:
