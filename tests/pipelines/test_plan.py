@@ -10,6 +10,8 @@ from diffusers import UNet2DConditionModel
 
 from components.core.diffusion.small import SmallConfig, build_small
 from components.core.errors import UserError
+from components.sdxl_finetune.config import Config
+from components.sdxl_finetune.device import announce_device
 from pipelines.cli import main
 from pipelines.plan.booking import book
 from pipelines.plan.gpus import GPUS, gpu_of
@@ -98,7 +100,7 @@ def test_an_adapter_saves_the_gradients_of_weights(
     assert lora.trained < lora.parameters / 20
     # No product is made for weights' gradients: about two products where the whole takes three.
     assert lora.training_flops / lora.forward_flops == pytest.approx(2.0, abs=0.3)
-    assert counted[False].training_flops / counted[False].forward_flops == pytest.approx(3, abs=0.1)
+    assert counted[False].training_flops / counted[False].forward_flops == pytest.approx(3, abs=0.15)
 
 
 @pytest.mark.parametrize("autocast", [False, True])
@@ -171,6 +173,25 @@ def test_the_table_says_what_to_book(sdxl: PassCost) -> None:
     assert lines[1] == "  25 GPUs cannot share a batch of 120 evenly: 24 of them are used."
     assert sum(line.startswith("  ZeRO") for line in lines) == 8
     assert "Suggested: ZeRO 1, micro-batch 5 x accumulation 1" in lines[-1]
+
+
+def test_deepspeed_keeps_the_optimizer_states_that_are_said(
+    small: Model, counted: dict[bool, PassCost]
+) -> None:
+    """At ZeRO 2 with one process: a float32 copy of the weights and both moments."""
+    announce_device("cpu")
+    from components.sdxl_finetune.engine import start_engine
+
+    unet = UNet2DConditionModel(**small.unet).train()
+    settings = Config(batch_size=2, micro_batch_size=2, zero_stage=2, device="cpu")
+    engine = start_engine(unet, settings)
+    engine.backward(engine(**unet_inputs(small, 2), return_dict=False)[0].square().mean())
+    engine.step()
+    states = engine.optimizer.optimizer.state.values()
+    kept = sum(copy.nbytes for copy in engine.optimizer.single_partition_of_fp32_groups)
+    kept += sum(state[name].nbytes for state in states for name in ("exp_avg", "exp_avg_sq"))
+    memory = memory_of(counted[False], zero=2, gpus=1, micro_batch=2, checkpointing=False)
+    assert kept == pytest.approx(memory.optimizer, rel=1e-4)  # but for padding
 
 
 def test_checkpointing_is_proposed_where_memory_is_short(sdxl: PassCost) -> None:
