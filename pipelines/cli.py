@@ -21,6 +21,7 @@ from pipelines import (
     commands_machine,
     commands_materials,
     commands_pipeline,
+    commands_plan,
     commands_registry,
     commands_study,
 )
@@ -45,6 +46,7 @@ def parser() -> argparse.ArgumentParser:
     )
     commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
     commands_pipeline.add(commands)
+    commands_plan.add(commands)
     commands_ablate.add(commands)
     commands_materials.add(commands)
     commands_evaluate.add(commands)

@@ -1,17 +1,10 @@
-"""Grids and captions as latents and embeddings, computed once before training.
-
-Neither the VAE nor the text encoders are trained, so nothing of them runs inside the training
-loop. Augmentation therefore happens before encoding: each grid has a few fixed variants. All maps
-of a grid move together, each inside its own quadrant, and nothing is cropped, so that SDXL's crop
-conditioning is (0, 0) in truth.
-"""
+"""Training data: the cache of latents and embeddings, and the order in which it is seen."""
 
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -23,135 +16,67 @@ from torch import Tensor
 from components.core.diffusion.denoiser import PromptEmbeds
 from components.core.diffusion.model import TextToImage
 from components.core.errors import UserError
-from components.core.materials.prompts import prompt_of
-from components.core.materials.shards import INDEX, GridShards
-from components.core.platform.progress import track
+from components.sdxl_finetune.cache import INDEX, ITEMS_PER_SHARD, Encoder, prepare
+from components.sdxl_finetune.cache_key import cache_key
 from components.sdxl_finetune.config import Config
-
-Grid = NDArray[np.uint8]  # (2R, 2R, 3)
-
-
-@dataclass(frozen=True)
-class GridSet:
-    """The training split of a `material-grids` artifact."""
-
-    grids: GridShards
-    rows: list[int]  # which of them are for training
-    prompts: list[str]  # one for each row
-
-    @classmethod
-    def open(cls, dataset: Sequence[Path], image_size: int) -> GridSet:
-        """Open the artifact's folders; its grids must have the model's size."""
-        grids = GridShards.open(dataset)
-        entries = grids.entries
-        shape = grids.grid(0).shape
-        if shape != (image_size, image_size, 3):
-            raise UserError(
-                f"{dataset[0]} holds grids of shape {shape}, but the model needs ({image_size}, "
-                f"{image_size}, 3): set synthetic_data's map size to {image_size // 2}"
-            )
-        rows = [row for row, entry in enumerate(entries) if entry["split"] == "train"]
-        if not rows:
-            raise UserError(f"{dataset[0] / INDEX} has no entry with the split 'train'")
-        prompts = [prompt_of(entries[r]["category"], entries[r]["caption"]) for r in rows]
-        return cls(grids, rows, prompts)
-
-
-def augment(grid: Grid, rng: np.random.Generator, config: Config) -> Grid:
-    """Shift, mirror and turn the four maps of a grid in the same way, each in its quadrant."""
-    side = grid.shape[0] // 2
-    shift = tuple(rng.integers(0, side, size=2)) if config.rolls else (0, 0)
-    mirrored = config.flips and rng.random() < 0.5
-    turns = int(rng.integers(0, 4)) if config.quarter_turns else 0
-    result = np.empty_like(grid)
-    for top in (0, side):
-        for left in (0, side):
-            quadrant = grid[top : top + side, left : left + side]
-            quadrant = np.roll(quadrant, shift, axis=(0, 1))
-            quadrant = quadrant[:, ::-1] if mirrored else quadrant
-            result[top : top + side, left : left + side] = np.rot90(quadrant, turns)
-    return result
+from components.sdxl_finetune.encode import encode_in_processes
+from components.sdxl_finetune.grids import GridSet
+from components.sdxl_finetune.shard_file import map_arrays
 
 
 def build_cache(dataset: Sequence[Path], model: TextToImage, config: Config, folder: Path) -> None:
-    """Write latents and embeddings to `folder`, whole or not at all; nothing if it exists."""
-    if folder.exists():
+    """Make `folder` the cache of this data and model; nothing if it is.
+
+    An interrupted one is continued; one of other data, encoders or augmentation is replaced.
+    """
+    key = cache_key(dataset, model, config)
+    if prepare(folder, key):
         return
-    grids = GridSet.open(dataset, model.image_size)
-    partial = folder.with_name(f".{folder.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    prompts = sorted(set(grids.prompts))
-    _write_embeds(prompts, model, config, partial)
-    _write_latents(grids, model, config, partial)
-    number = {prompt: index for index, prompt in enumerate(prompts)}
-    which = [number[prompt] for prompt in grids.prompts]
-    np.save(partial / "prompt_of_item.npy", np.tile(which, config.variants_per_grid))
-    (partial / "prompts.json").write_text(json.dumps(prompts), encoding="utf-8")
-    partial.rename(folder)
-
-
-def _write_embeds(prompts: list[str], model: TextToImage, config: Config, folder: Path) -> None:
-    tokens: Any = None
-    pooled: Any = None
-    size = config.encode_batch_size
-    for start in range(0, len(prompts), size):
-        embeds = model.encode_prompts(prompts[start : start + size])
-        if tokens is None:
-            tokens = _new_array(folder / "tokens.npy", len(prompts), embeds.tokens_bld)
-            pooled = _new_array(folder / "pooled.npy", len(prompts), embeds.pooled_bd)
-        tokens[start : start + size] = embeds.tokens_bld.cpu().numpy()
-        pooled[start : start + size] = embeds.pooled_bd.cpu().numpy()
-    tokens.flush()
-    pooled.flush()
-
-
-def _write_latents(grids: GridSet, model: TextToImage, config: Config, folder: Path) -> None:
-    count = len(grids.rows) * config.variants_per_grid
-    shape = (count, *model.latent_shape)
-    latents = np.lib.format.open_memmap(folder / "latents.npy", "w+", np.float32, shape)
-    starts = range(0, count, config.encode_batch_size)
-    for start in track(starts, "encoding grids"):
-        stop = min(start + config.encode_batch_size, count)
-        batch = np.stack([_variant(grids, item, config) for item in range(start, stop)])
-        images = torch.from_numpy(batch).float() / 255.0
-        latents[start:stop] = model.encode(images).cpu().numpy()
-    latents.flush()
-
-
-def _variant(grids: GridSet, item: int, config: Config) -> Grid:
-    variant, row = divmod(item, len(grids.rows))
-    grid = grids.grids.grid(grids.rows[row])
-    if variant == 0:
-        return grid
-    return augment(grid, np.random.default_rng([config.seed, item]), config)
-
-
-def _new_array(path: Path, count: int, like: Tensor) -> Any:
-    return np.lib.format.open_memmap(path, "w+", np.float32, (count, *like.shape[1:]))
+    encoder = Encoder(GridSet.open(dataset, model.image_size), model, config, key)
+    encode_in_processes(dataset, config, folder, key, encoder.missing(folder))
+    encoder.write(folder, encoder.missing(folder))
+    encoder.finish(folder)
 
 
 class TrainingData:
-    """The cache, opened for training; latents and embeddings stay on disk."""
+    """The cache, opened for training; what a process does not use it does not read."""
 
     def __init__(self, folder: Path) -> None:
-        self.latents = np.load(folder / "latents.npy", mmap_mode="r")
-        self.tokens = np.load(folder / "tokens.npy", mmap_mode="r")
-        self.pooled = np.load(folder / "pooled.npy", mmap_mode="r")
-        self.prompt_of_item = np.load(folder / "prompt_of_item.npy")
+        """UserError if a shard is missing or truncated."""
+        try:
+            index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
+        except FileNotFoundError as error:
+            raise UserError(f"{folder} holds no complete cache: start the stage again") from error
+        self._count = int(index["items"])
+        shards = [map_arrays(folder / name, index["key"]) for name in index["shards"]]
+        self._latents = [shard for shard in shards if "latents" in shard]
+        self._embeds = [shard for shard in shards if "tokens" in shard]
 
     def __len__(self) -> int:
-        return len(self.latents)
+        return self._count
+
+    @cached_property
+    def prompt_of_item(self) -> NDArray[np.int64]:
+        """(N,) the row of `prompts.json` that each item has."""
+        return np.concatenate([shard["prompts"] for shard in self._latents])
 
     def batch(
         self, items: NDArray[np.int64], device: torch.device | str
     ) -> tuple[Tensor, PromptEmbeds]:
         """Latents (B, C, h, w) and embeddings of these items."""
         prompts = self.prompt_of_item[items]
-        embeds = PromptEmbeds(
-            torch.from_numpy(self.tokens[prompts]), torch.from_numpy(self.pooled[prompts])
-        )
-        return torch.from_numpy(self.latents[items]).to(device), embeds.to(device)
+        tokens, pooled = (_rows(self._embeds, name, prompts) for name in ("tokens", "pooled"))
+        latents = _rows(self._latents, "latents", items)
+        return latents.to(device), PromptEmbeds(tokens, pooled).to(device)
+
+    def time_ids(self, items: NDArray[np.int64]) -> Tensor:
+        """Size and crop (B, 6) of the pictures that were encoded, as `denoiser.time_ids`."""
+        return _rows(self._latents, "time_ids", items)
+
+
+def _rows(shards: list[dict[str, NDArray[Any]]], name: str, rows: NDArray[np.int64]) -> Tensor:
+    places = [divmod(int(row), ITEMS_PER_SHARD) for row in rows]
+    return torch.from_numpy(np.stack([shards[shard][name][row] for shard, row in places]))
 
 
 def batch_items(seed: int, step: int, batch_size: int, count: int) -> NDArray[np.int64]:

@@ -12,7 +12,7 @@ from pipelines.cli import main, parser
 from pipelines.local import locked
 
 COMMANDS = (
-    "run", "compile", "submit", "generate", "render", "score", "library", "serve", "doctor",
+    "run", "plan", "compile", "submit", "generate", "render", "score", "library", "serve", "doctor",
 )  # fmt: skip
 
 

@@ -34,8 +34,17 @@ def base_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("data") / "dataset"
-    rng = np.random.default_rng(0)
+    return write_dataset(tmp_path_factory.mktemp("data") / "dataset", seed=0)
+
+
+@pytest.fixture(scope="session")
+def other_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_dataset(tmp_path_factory.mktemp("data") / "other", seed=1)
+
+
+def write_dataset(path: Path, seed: int) -> Path:
+    """Ten grids of noise for training and two to test."""
+    rng = np.random.default_rng(seed)
     with new_artifact(path, "material-grids", producer="test", config=Config()) as folder:
         (folder / SHARDS).mkdir()
         grids = rng.integers(0, 256, (12, 32, 32, 3), dtype=np.uint8)

@@ -1,22 +1,27 @@
 """Augmentation, the cache of latents, and the order of training."""
 
+import copy
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from components.core.diffusion.loss import v_prediction_loss
 from components.core.diffusion.model import TextToImage, load_model
 from components.core.errors import UserError
 from components.core.materials.shards import GridShards
+from components.sdxl_finetune.cache import Encoder, prepare
+from components.sdxl_finetune.cache_key import cache_key
 from components.sdxl_finetune.config import Config
-from components.sdxl_finetune.data import (
-    GridSet,
-    TrainingData,
-    augment,
-    batch_items,
-    build_cache,
-)
+from components.sdxl_finetune.data import TrainingData, batch_items, build_cache
+from components.sdxl_finetune.encode import encode_share, write_job
+from components.sdxl_finetune.grids import GridSet, augment
+from components.sdxl_finetune.shard_file import write_arrays
 
 
 def quadrants(grid: np.ndarray) -> list[np.ndarray]:
@@ -78,23 +83,188 @@ def test_cache_holds_what_the_model_computes(
     assert not torch.allclose(variants, latents, atol=1e-3)
 
 
-def test_cache_is_computed_once_and_whole(
-    dataset: Path, model: TextToImage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def killed(*_: object) -> None:
-        raise KeyboardInterrupt
+class Killed(Exception):
+    """Stands for the end of the process."""
 
-    with monkeypatch.context() as patch:
-        patch.setattr("components.sdxl_finetune.data._write_latents", killed)
-        with pytest.raises(KeyboardInterrupt):
-            build_cache([dataset], model, Config(), tmp_path / "cache")
-    assert not (tmp_path / "cache").exists()
+
+@pytest.fixture
+def shards_of_four(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("cache", "data"):
+        monkeypatch.setattr(f"components.sdxl_finetune.{module}.ITEMS_PER_SHARD", 4)
+
+
+@pytest.fixture
+def encoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Names of the shards as they are written."""
+    names: list[str] = []
+
+    def write(file: Path, *rest: Any) -> None:
+        names.append(file.name)
+        if len(names) == names_allowed[0]:
+            raise Killed
+        write_arrays(file, *rest)
+
+    monkeypatch.setattr("components.sdxl_finetune.cache.write_arrays", write)
+    return names
+
+
+names_allowed = [0]  # the shard at whose writing the process ends; 0: none
+
+
+@pytest.mark.usefixtures("shards_of_four")
+def test_an_interrupted_cache_goes_on_shard_by_shard(
+    dataset: Path, model: TextToImage, tmp_path: Path, encoded: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    config = Config(encode_batch_size=4, variants_per_grid=2)
+    build_cache([dataset], model, config, tmp_path / "whole")
+    whole = list(encoded)
+    assert len(whole) == 1 + 5
+    encoded.clear()
+    monkeypatch.setattr(f"{__name__}.names_allowed", [4])
+    with pytest.raises(Killed):
+        build_cache([dataset], model, config, tmp_path / "cache")
+    with pytest.raises(UserError, match="no complete cache"):
+        TrainingData(tmp_path / "cache")
+    encoded.clear()
+    monkeypatch.setattr(f"{__name__}.names_allowed", [0])
+    build_cache([dataset], model, config, tmp_path / "cache")
+    assert encoded == whole[3:]
+    for name in (*whole, "prompts.json", "cache.json"):
+        assert (tmp_path / "cache" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    encoded.clear()
+    build_cache([dataset], model, config, tmp_path / "cache")
+    assert encoded == []
+
+
+@pytest.mark.usefixtures("shards_of_four")
+def test_processes_divide_the_shards(
+    dataset: Path, base_model: Path, model: TextToImage, tmp_path: Path, encoded: list[str]
+) -> None:
+    config = Config(encode_batch_size=4, base_model=str(base_model), device="cpu")
+    build_cache([dataset], model, config, tmp_path / "one")
+    alone = sorted(encoded)
+    key, folder = cache_key([dataset], model, config), tmp_path / "two"
+    prepare(folder, key)
+    encoder = Encoder(GridSet.open([dataset], model.image_size), model, config, key)
+    job = write_job([dataset], config, folder, key, encoder.shards())
+    encoded.clear()
+    for rank in (0, 1):
+        encode_share(job, rank, 2)
+    assert sorted(encoded) == alone  # each once
+    for name in alone:
+        assert (folder / name).read_bytes() == (tmp_path / "one" / name).read_bytes()
+
+
+def test_another_model_or_data_set_never_meets_an_old_cache(
+    dataset: Path, other_dataset: Path, model: TextToImage
+) -> None:
+    config = Config()
+    key = cache_key([dataset], model, config)
+    assert cache_key([dataset], load_model(str(model_folder(model))), config) == key
+    assert cache_key([dataset], model, config.model_copy(update={"learning_rate": 1.0})) == key
+    keys = {key, cache_key([other_dataset], model, config)}
+    for name in ("seed", "variants_per_grid", "rolls"):
+        changed = config.model_copy(update={name: not getattr(config, name) or 7})
+        keys.add(cache_key([dataset], model, changed))
+    for part in ("vae", "text_encoder", "text_encoder_2"):
+        other = replace(model, **{part: copy.deepcopy(getattr(model, part))})
+        weight = list(getattr(other, part).parameters())[-1]
+        with torch.no_grad():
+            weight.flatten()[-1] += 1e-3
+        keys.add(cache_key([dataset], other, config))
+    assert len(keys) == 1 + 1 + 3 + 3
+
+
+def model_folder(model: TextToImage) -> Path:
+    return Path(model.unet.config["_name_or_path"])
+
+
+def test_a_cache_of_another_model_is_replaced(
+    dataset: Path, model: TextToImage, tmp_path: Path
+) -> None:
     build_cache([dataset], model, Config(), tmp_path / "cache")
-    with monkeypatch.context() as patch:
-        patch.setattr("components.sdxl_finetune.data._write_latents", killed)
-        build_cache([dataset], model, Config(), tmp_path / "cache")
+    before, _ = TrainingData(tmp_path / "cache").batch(np.arange(3), "cpu")
+    other = replace(model, vae=copy.deepcopy(model.vae))
+    with torch.no_grad():
+        for weight in other.vae.encoder.parameters():
+            weight.mul_(1.1)
+    build_cache([dataset], other, Config(), tmp_path / "cache")
+    after, _ = TrainingData(tmp_path / "cache").batch(np.arange(3), "cpu")
+    assert not torch.allclose(before, after)
+
+
+def test_cached_and_uncached_conditioning_are_identical(
+    dataset: Path, model: TextToImage, tmp_path: Path
+) -> None:
+    """The UNet is given in training, from the cache, what sampling gives it for the same prompt."""
+    given: dict[str, Any] = {}
+
+    class Spy(torch.nn.Linear):
+        def forward(self, x: torch.Tensor, t: torch.Tensor, **rest: Any) -> tuple[torch.Tensor]:
+            given.update(rest)
+            return (x,)
+
+    build_cache([dataset], model, Config(), tmp_path / "cache")
+    data, items = TrainingData(tmp_path / "cache"), np.array([2, 1])
+    latents, embeds = data.batch(items, "cpu")
+    v_prediction_loss(
+        Spy(1, 1), model.schedule, latents, embeds, torch.randn_like(latents),
+        torch.tensor([5, 999]), model.image_size,
+    )  # fmt: skip
+    prompts = ["wood, oak floor", "metal, scratched copper plate"]
+    uncached = model.conditioning(model.encode_prompts(prompts))
+    size = given["added_cond_kwargs"]["time_ids"]
+    assert torch.equal(size, uncached["added_cond_kwargs"]["time_ids"])
+    assert torch.equal(size, data.time_ids(items))
+    assert size.tolist() == [[32, 32, 0, 0, 32, 32]] * 2
+    for ours, theirs in (
+        (given["encoder_hidden_states"], uncached["encoder_hidden_states"]),
+        (given["added_cond_kwargs"]["text_embeds"], uncached["added_cond_kwargs"]["text_embeds"]),
+    ):
+        torch.testing.assert_close(ours, theirs, atol=1e-6, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("damage", "told"),
+    [
+        (lambda file: file.unlink(), "is missing"),
+        (lambda file: file.write_bytes(file.read_bytes()[:-7]), "is truncated"),
+        (lambda file: file.write_bytes(file.read_bytes()[:20]), "truncated or damaged"),
+        (lambda file: file.write_bytes(b""), "truncated or damaged"),
+    ],
+)
+def test_a_damaged_cache_is_told_and_mended(
+    dataset: Path, model: TextToImage, tmp_path: Path, damage: Callable[[Path], None], told: str
+) -> None:
+    folder = tmp_path / "cache"
+    build_cache([dataset], model, Config(), folder)
+    whole = (folder / "latents-00000.safetensors").read_bytes()
+    damage(folder / "latents-00000.safetensors")
+    with pytest.raises(UserError, match=told) as error:
+        TrainingData(folder)
+    assert "\n" not in str(error.value)
+    (folder / "cache.json").unlink()  # as the sentence says
+    build_cache([dataset], model, Config(), folder)
+    assert (folder / "latents-00000.safetensors").read_bytes() == whole
 
 
 def test_grids_of_another_size_are_a_user_error(dataset: Path) -> None:
     with pytest.raises(UserError, match="map size to 64"):
         GridSet.open([dataset], 128)
+
+
+@pytest.mark.parametrize(
+    ("damage", "told"),
+    [
+        (lambda file: file.unlink(), "is missing"),
+        (lambda file: file.write_bytes(file.read_bytes()[:5000]), "is truncated"),
+    ],
+)
+def test_damaged_shards_of_the_data_set_are_told_before_anything_is_computed(
+    dataset: Path, tmp_path: Path, damage: Callable[[Path], None], told: str
+) -> None:
+    shutil.copytree(dataset, tmp_path / "dataset")
+    damage(tmp_path / "dataset" / "shards" / "00000.tar")
+    with pytest.raises(UserError, match=told):
+        GridSet.open([tmp_path / "dataset"], 32)
