@@ -23,6 +23,7 @@ from components.core.materials.material import Material
 from components.core.rendering.color import srgb_to_linear, to_srgb_uint8
 from components.core.rendering.environments import Environment
 from components.core.rendering.mesh import Wrap, heights, lattice
+from components.core.rendering.normals import lattice_normals
 from components.core.rendering.replay import owned, recorded
 from components.core.rendering.variant import LLVM, mitsuba
 
@@ -208,8 +209,11 @@ class _Scene:
         wear(self.parameters, "tile.bsdf", material, options.bsdf)
         margin = _margin(options)
         height = heights(material.height, options.mesh_resolution, margin, options.wrap)
-        self.vertices[:, 2] = (height.ravel() - 0.5) * options.displacement
+        height = (height - 0.5) * options.displacement
+        self.vertices[:, 2] = height.ravel()
+        normals = lattice_normals(height, 1 / options.mesh_resolution)
         self.parameters["tile.vertex_positions"] = owned(self.vertices.ravel()).array
+        self.parameters["tile.vertex_normals"] = owned(normals.ravel()).array
 
 
 def _margin(options: Renderer) -> int:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from components.core.materials.material import FloatArray, Material
 from components.core.rendering.color import to_srgb_uint8
 from components.core.rendering.environments import Environment
+from components.core.rendering.normals import VertexNormals
 from components.core.rendering.scene import (
     bsdf_of,
     environment_emitter,
@@ -50,6 +51,8 @@ class SphereRenderer:
         self.resolution = resolution
         self.displacement = displacement
         self.around = around
+        triangles = self._triangles()
+        self._normals = VertexNormals(triangles, int(triangles.max()) + 1)
         self._scene: Any = None
         self._shapes: Any = None
 
@@ -69,7 +72,9 @@ class SphereRenderer:
             push_radiance(parameters, environment)
             turn_light(parameters, rotation)
             wear(parameters, "sphere.bsdf", material, "principled")
-            parameters["sphere.vertex_positions"] = self._positions(material.height).ravel()
+            positions = self._positions(material.height)
+            parameters["sphere.vertex_positions"] = positions.ravel()
+            parameters["sphere.vertex_normals"] = self._normals(positions).ravel()
             parameters.update()
             return np.array(mi.render(self._scene, seed=seed, spp=self.spp), dtype=np.float32)
 
@@ -124,12 +129,16 @@ class SphereRenderer:
             }
         )
 
+    def _triangles(self) -> NDArray[np.uint32]:
+        """(M, 3) numbers of points."""
+        shape = (self.resolution + 1, 2 * self.resolution + 1)
+        index = np.arange(shape[0] * shape[1], dtype=np.uint32).reshape(shape)
+        a, b, c, d = index[:-1, :-1], index[:-1, 1:], index[1:, :-1], index[1:, 1:]
+        return np.stack([a, c, d, a, d, b], axis=-1).reshape(-1, 3)
+
     def _mesh(self, mi: Any, material: Material) -> Any:
         right, down = self._lattice()
-        count = right.size
-        index = np.arange(count, dtype=np.uint32).reshape(right.shape)
-        a, b, c, d = index[:-1, :-1], index[:-1, 1:], index[1:, :-1], index[1:, 1:]
-        triangles = np.stack([a, c, d, a, d, b], axis=-1).reshape(-1, 3)
+        count, triangles = right.size, self._triangles()
         properties = mi.Properties()
         properties["mesh_bsdf"] = mi.load_dict(bsdf_of(mi, material.size, "principled", "repeat"))
         mesh = mi.Mesh(

@@ -1,5 +1,8 @@
 """What a rendering must obey whatever its noise: energy, orientation, light and repeatability."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -130,6 +133,22 @@ def test_same_seed_same_image_and_maps_of_other_sizes_fit(principled: Renderer) 
     again = principled.render(rough, one_sided(10), rotation=0.4, seed=7)
     np.testing.assert_array_equal(first, again)
     assert np.abs(first - principled.render(rough, one_sided(10), rotation=0.4, seed=8)).max() > 0
+
+
+def test_a_busy_machine_renders_the_same() -> None:
+    """Threads that are interrupted finish in another order, which must not show."""
+    rng = np.random.default_rng(2)
+    rough = material(height=rng.random((SIZE, SIZE)))
+    renderer = Renderer(32, 4, 96, 0.1)
+    busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(3)]
+    try:
+        images = [renderer.render(rough, one_sided(10), seed=7) for _ in range(40)]
+    finally:
+        for process in busy:
+            process.kill()
+            process.wait()
+    for image in images[1:]:
+        np.testing.assert_array_equal(image, images[0])
 
 
 def test_mirrored_maps_show_no_cliff_at_the_border() -> None:
