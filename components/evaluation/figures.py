@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from components.evaluation import charts
+from components.evaluation.categories import category_table
 from components.evaluation.charts import Series
 from components.evaluation.markup import card, image, table
 
@@ -37,7 +38,10 @@ def _pair(pair: Json, media: Path) -> str:
     before, after = (image(media / pair[side]["rendering"]) for side in ("before", "after"))
     maps = "".join(
         f'<p class="meta">{side}</p><div class="maps">'
-        + "".join(f'<img alt="{name}" src="{image(media / pair[side][name])}">' for name in MAPS)
+        + "".join(
+            f'<img alt="{name}, {side}: {prompt}" src="{image(media / pair[side][name])}">'
+            for name in MAPS
+        )
         + "".join(f"<span>{name}</span>" for name in MAPS)
         + "</div>"
         for side in ("before", "after")
@@ -53,7 +57,8 @@ def _pair(pair: Json, media: Path) -> str:
         '<em class="l">before</em><em class="r">after</em><i>⇔</i>'
         '<input type="range" min="0" max="100" value="50" aria-label="share of before">'
         f'</div><div class="text"><h3>{prompt}</h3><p class="meta">{scores}<br>'
-        f"seed {int(pair['seed'])}</p><details open><summary>maps</summary>{maps}</details>"
+        f'seed {int(pair["seed"])} · <button class="zoom">enlarge</button></p>'
+        f"<details open><summary>maps</summary>{maps}</details>"
         "</div></article>"
     )
 
@@ -85,6 +90,7 @@ def curves(report: Json, details: Json) -> str:
         )
         note = '<p class="note">The shaded band is the 95 % interval of the mean.</p>'
         blocks.append(card("Change of each pair", chart + note))
+        blocks.append(category_table(pairs))
     return f'<h2>Curves</h2><div class="charts">{"".join(blocks)}</div>' if blocks else ""
 
 

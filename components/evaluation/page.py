@@ -16,8 +16,13 @@ from typing import Any
 
 from components.evaluation import charts, figures
 from components.evaluation.markup import definitions, table, tile
+from components.evaluation.paper import beside_the_paper
 
 Json = Mapping[str, Any]
+ZOOM = (
+    '<dialog id="zoom"><form method="dialog"><h3></h3><button aria-label="close">×</button></form>'
+    '<div class="large"></div></dialog>'
+)
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,7 @@ def render_page(page: Page) -> str:
         figures.pairs(page.details, page.media),
         figures.curves(page.report, page.details),
         figures.scores(page.report, page.details),
+        beside_the_paper(page.report, page.details),
         _gate(page),
         _data(page),
         _timings(page.report),
@@ -54,7 +60,7 @@ def render_page(page: Page) -> str:
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>RealMat report: {escape(str(page.report['recipe']))}</title>"
         f"<style>{css}</style></head><body><main>{''.join(sections)}</main>"
-        f'<div id="tip" role="status"></div><script>{script}</script></body></html>\n'
+        f'<div id="tip" role="status"></div>{ZOOM}<script>{script}</script></body></html>\n'
     )
 
 

@@ -25,6 +25,7 @@ from components.evaluation.summaries import (
     reward_curves,
     reward_summary,
 )
+from components.evaluation.tables import write_tables
 
 EVALUATION_KEYS = ("before_after", "gold", "clip_score", "diversity")
 PACKAGES = ("realmat", "torch", "diffusers", "peft", "open-clip-torch", "mitsuba", "mlflow", "kfp")
@@ -40,7 +41,7 @@ def compose_report(
     dataset: Sequence[Path] = (),
     parameters: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
-    """Write report.json and report.html into the folder `output`; returns the report.
+    """Write report.json, report.html and tables/*.csv into `output`; returns the report.
 
     Args:
         recipe: the recipe's name; `settings` its sections as plain values.
@@ -54,6 +55,8 @@ def compose_report(
     registration = _registration(artifacts)
     if "ddpo_lora" in artifacts:
         details = {**details, "curves": reward_curves(artifacts["ddpo_lora"])}
+    if "reward_training" in artifacts:
+        details = {**details, "scorer": read_json(artifacts["reward_training"] / "metrics.json")}
     report = {
         "recipe": recipe,
         "stages": [{"name": s["name"], "seconds": s["seconds"]} for s in stages],
@@ -75,6 +78,7 @@ def compose_report(
     text = json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False)
     _write(output / "report.json", text + "\n")
     _write(output / "report.html", render_page(page))
+    write_tables(output / "tables", report, details)
     return report
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 from html.parser import HTMLParser
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from components.evaluation.report import compose_report
+from components.evaluation.tables import write_tables
 
 VOID = {"meta", "img", "input", "br", "line", "rect", "circle", "polyline", "polygon"}
 STAGES = [{"name": "ddpo_lora", "seconds": 61.5, "artifact": "x"}]
@@ -148,3 +150,39 @@ def test_numbers_that_are_not_finite_are_refused(
     with pytest.raises(ValueError, match="JSON"):
         compose(tmp_path, artifacts)
     assert not (tmp_path / "report" / "report.json").exists()
+
+
+def test_the_papers_figures_stand_beside_the_runs(
+    tmp_path: Path, artifacts: dict[str, Path]
+) -> None:
+    text = compose(tmp_path, artifacts).text
+    assert "Beside the paper" in text
+    assert "46.8 / 28.9 / 24.3 % of 641" in text
+    lines = (tmp_path / "report" / "tables" / "paper.csv").read_text().splitlines()
+    assert '"reward, real test set",0.810,0.730,6.1' in lines
+    assert not [line for line in lines if "people" in line]  # no votes, so no line of ours
+    early = {"synthetic_data": artifacts["synthetic_data"]}
+    assert "Beside the paper" not in compose(tmp_path, early).text
+
+
+def test_tables_hold_every_pair_and_its_category(
+    tmp_path: Path, artifacts: dict[str, Path]
+) -> None:
+    compose(tmp_path, artifacts)
+    folder = tmp_path / "report" / "tables"
+    with (folder / "pairs.csv").open(newline="") as file:
+        pairs = list(csv.DictReader(file))
+    details = json.loads((artifacts["evaluation"] / "details.json").read_text())
+    assert [row["prompt"] for row in pairs] == [pair["prompt"] for pair in details["pairs"]]
+    with (folder / "categories.csv").open(newline="") as file:
+        categories = {row["category"]: row for row in csv.DictReader(file)}
+    assert sum(int(row["pairs"]) for row in categories.values()) == len(pairs)
+    for name, row in categories.items():
+        own = [float(p["realism_after"]) for p in pairs if p["category"] == name]
+        assert float(row["realism_after"]) == pytest.approx(sum(own) / len(own))
+
+
+def test_a_cell_is_never_a_formula(tmp_path: Path) -> None:
+    pair = {"prompt": "=1+1", "category": "brick", "seed": 1, "scores": [0, 1], "gold": [0, 1]}
+    write_tables(tmp_path, {}, {"pairs": [pair]})
+    assert "'=1+1,brick" in (tmp_path / "pairs.csv").read_text()

@@ -21,3 +21,33 @@ function show(event) {
 document.addEventListener("pointermove", show);
 document.addEventListener("pointerdown", show);
 document.addEventListener("scroll", () => { tip.style.display = "none"; }, { passive: true });
+
+// Pictures in full size: a map alone, a pair side by side. Escape or a click closes.
+const zoom = document.getElementById("zoom");
+function enlarge(title, pictures) {
+  zoom.querySelector("h3").textContent = title;
+  zoom.querySelector(".large").replaceChildren(...pictures.map((picture) => {
+    const figure = document.createElement("figure"), caption = document.createElement("figcaption");
+    const large = new Image();
+    large.src = picture.src;
+    large.alt = picture.alt;
+    caption.textContent = picture.alt.split(":")[0];
+    figure.append(large, caption);
+    return figure;
+  }));
+  zoom.showModal();
+}
+for (const pair of document.querySelectorAll(".pair")) {
+  const title = pair.querySelector("h3").textContent;
+  const [after, before] = pair.querySelectorAll(".compare img");
+  pair.querySelector("button.zoom").addEventListener("click", () => enlarge(title, [before, after]));
+  for (const map of pair.querySelectorAll(".maps img")) {
+    map.tabIndex = 0;
+    map.setAttribute("role", "button");
+    map.addEventListener("click", () => enlarge(title, [map]));
+    map.addEventListener("keydown", (event) => {
+      if (event.key === "Enter" || event.key === " ") { event.preventDefault(); enlarge(title, [map]); }
+    });
+  }
+}
+zoom.addEventListener("click", (event) => { if (event.target === zoom) zoom.close(); });

@@ -1,0 +1,93 @@
+"""The paper's own figures beside what a run has measured.
+
+The paper's are quoted with their place in it and marked as the paper's wherever they appear. What a
+run has not measured stays empty, with a word on how to measure it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from components.evaluation.markup import table
+
+Json = Mapping[str, Any]
+
+NOTE = (
+    "The paper trained SDXL at 1024² for days, with 800,000 photographs and people's judgements. "
+    "Scores of two rewards have different scales, so compare directions and ratios, not values."
+)
+HEAD = ("item", "this run", "the paper", "in the paper")
+VOTES = "needs votes: realmat study create, then realmat study results"
+ABLATION = "not part of a run: realmat ablate prompts"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One item of the paper: `ours` is None where this run has no figure."""
+
+    item: str
+    place: str
+    paper: str
+    ours: str | None
+    otherwise: str = "not measured in this run"
+
+    def cells(self) -> tuple[str, str, str, str]:
+        return self.item, self.ours or f"– ({self.otherwise})", self.paper, self.place
+
+
+def rows(report: Json, details: Json) -> list[Row]:
+    """The items in the paper's order."""
+    scorer = {**details.get("scorer", {}), **report.get("reward", {})}
+    tv = details.get("scorer", {}).get("tv", {})
+    return [
+        Row("reward, real test set", "6.1", "0.730", _number(scorer, "real_mean")),
+        Row("reward, synthetic test set", "6.1", "0.516", _number(scorer, "synthetic_mean")),
+        Row("the same, normalised to [0, 1]: real", "6.1", "0.723",
+            _number(scorer, "real_mean_normalised")),
+        Row("the same, normalised to [0, 1]: synthetic", "6.1", "0.324",
+            _number(scorer, "synthetic_mean_normalised")),
+        Row("deviation among similar images, without → with TV", "6.3, Fig. 8", "0.074 → 0.030",
+            _change(tv.get("std_without_normalised"), tv.get("std_with_normalised"))),
+        Row("reward of training prompts, first → last epoch", "6.3, Fig. 7a", "rises (a curve)",
+            _ends(details, "train_reward")),
+        Row("reward of prompts not trained on, first → last", "6.3, Fig. 7a",
+            "rises less (a curve)", _ends(details, "heldout_reward")),
+        Row("number of training prompts that does best", "6.3, Fig. 7b", "100 of 5, 30, 100, 150",
+            None, ABLATION),
+        Row("pairs whose reward rises with reinforcement learning", "Fig. 3", "–",
+            _risen(details.get("pairs", []))),
+        Row("people prefer after / before / neither", "6.2", "46.8 / 28.9 / 24.3 % of 641",
+            None, VOTES),
+        Row("people prefer RealMat / ReflectanceFusion / MatFuse / none", "6.4",
+            "53 / 40 / 3 / 4 % of 440", None, VOTES),
+    ]  # fmt: skip
+
+
+def beside_the_paper(report: Json, details: Json) -> str:
+    """The table as a section of the page; nothing before there is a reward to compare."""
+    if "reward" not in report:
+        return ""
+    body = table(HEAD, [row.cells() for row in rows(report, details)])
+    return f'<h2>Beside the paper</h2><p class="note">{NOTE}</p><div class="card">{body}</div>'
+
+
+def _number(values: Json, key: str) -> str | None:
+    return f"{values[key]:.3f}" if key in values else None
+
+
+def _change(before: float | None, after: float | None) -> str | None:
+    return None if before is None or after is None else f"{before:.3f} → {after:.3f}"
+
+
+def _ends(details: Json, curve: str) -> str | None:
+    known = [value for value in details.get("curves", {}).get(curve, []) if value is not None]
+    return _change(known[0], known[-1]) if len(known) > 1 else None
+
+
+def _risen(pairs: Sequence[Json]) -> str | None:
+    if not pairs:
+        return None
+    count = sum(pair["scores"][1] > pair["scores"][0] for pair in pairs)
+    return f"{count} of {len(pairs)} ({count / len(pairs):.0%})"
