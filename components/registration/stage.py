@@ -25,6 +25,8 @@ from components.core.platform.artifacts import (
     read_manifest,
 )
 from components.core.platform.tracking import Tracker
+from components.core.realism.model import CARD
+from components.registration.card import generator_card
 from components.registration.config import Config
 from components.registration.gate import Votes, alias_of, assess
 from components.registration.reward import about_reward, assemble_reward
@@ -64,7 +66,15 @@ def run(
         keep_clip_score=config.keep_clip_score,
         votes=Votes(config.votes_after, config.votes_before) if config.require_votes else None,
     )
-    about = About(metadata={"licence": LICENCE})
+    card = generator_card(
+        results,
+        json.loads((evaluation / "details.json").read_text("utf-8")),
+        json.loads((judge / "origin.json").read_text("utf-8")),
+        rules,
+        LICENCE,
+    )
+    (folder / CARD).write_text(card, encoding="utf-8")
+    about = About(card=card, metadata={"licence": LICENCE})
     made = (
         register(config.name, MATERIAL, folder, hashes[0], about),
         register(config.reward_name, REWARD_MODEL, judge, hashes[1], about_reward(judge, LICENCE)),

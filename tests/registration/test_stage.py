@@ -89,3 +89,18 @@ def test_no_pickle_is_registered(run_folders: dict[str, Path], tmp_path: Path) -
     names = [path.name for path in root.rglob("*") if path.is_file()]
     assert "MLmodel" in names
     assert not [n for n in names if n.endswith((".pkl", ".pt", ".pth", ".bin", ".ckpt"))]
+
+
+def test_the_card_says_what_the_run_measured_and_the_gate_decided(
+    run_folders: dict[str, Path], tmp_path: Path
+) -> None:
+    register(run_folders, tmp_path, "described")
+    found = mlflow.MlflowClient().get_model_version_by_alias("described", "champion")
+    card = found.description
+    assert "realism: +0.0500, 95 % interval [+0.0100, +0.0900]" in card
+    assert "diversity: 0.500 → 0.470" in card
+    assert "CLIP score" not in card  # not measured, so not said
+    assert card.count("- passed: ") == 3
+    root = Path(mlflow.artifacts.download_artifacts("models:/described@champion"))
+    [file] = root.rglob("generator/card.md")
+    assert file.read_text() == card
