@@ -6,7 +6,8 @@ no communication and divides its memory as the parameters do.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -39,11 +40,37 @@ class Average:
         """Continue from a `state()` of before."""
         self._values = {n: state[n].to(value.device) for n, value in self._values.items()}
 
+    @contextmanager
+    def in_place(self) -> Iterator[None]:
+        """Have the average be the parameters for a while; all processes enter and leave together.
+
+        Takes no second copy: the two are exchanged, one parameter at a time.
+        """
+        self._exchange()
+        try:
+            yield
+        finally:
+            self._exchange()
+
+    @torch.no_grad()
+    def _exchange(self) -> None:
+        for name, parameter in self._unet.named_parameters():
+            _drop_gathered(parameter)
+            values = held(parameter)
+            trained = values.clone()
+            values.copy_(self._values[name])
+            self._values[name].copy_(trained)
+
     @torch.no_grad()
     def copy_to_parameters(self) -> None:
         """Replace the parameters by their average; training ends with this."""
         for name, parameter in self._unet.named_parameters():
-            partition = getattr(parameter, "partition", None)
-            if partition is not None:
-                partition()  # drops a gathered copy, which would keep the older values
+            _drop_gathered(parameter)
             held(parameter).copy_(self._values[name])
+
+
+def _drop_gathered(parameter: nn.Parameter) -> None:
+    """At ZeRO 3, forget a gathered copy, which would keep the older values."""
+    partition = getattr(parameter, "partition", None)
+    if partition is not None:
+        partition()

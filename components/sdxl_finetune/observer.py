@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,8 @@ Show = Callable[[Images, int], None]
 class Observer:
     """Called by every process after each step, and before the first; rank 0 reports.
 
-    The weights are those being trained, not their average. To be made before the engine moves the
-    UNet, for prompts are encoded where the model lies now.
+    What is measured are the averaged weights, where they are averaged, for these become the result.
+    To be made before the engine moves the UNet, for prompts are encoded where the model lies now.
     """
 
     def __init__(
@@ -35,18 +36,35 @@ class Observer:
         if config.preview_every and config.preview_prompts:
             self._prompts = model.encode_prompts(preview_prompts(config, cache))
 
-    def __call__(self, engine: Any, done: int) -> None:
-        """Measure what is due after `done` steps."""
-        config, leads = self._config, torch.distributed.get_rank() == 0
+    def __call__(
+        self, engine: Any, done: int, result_weights: Callable[[], AbstractContextManager[None]]
+    ) -> None:
+        """Measure what is due after `done` steps, holding `result_weights()`."""
+        config = self._config
         last = done == config.iterations
-        if self._heldout is not None and (last or done % config.heldout_every == 0):
-            found = self._heldout.measure(engine, self._model.image_size)
-            if leads:
-                self._log(found, done)
-        # After the last step the stage itself samples, from the weights that are kept.
-        if self._prompts is not None and done and not last and done % config.preview_every == 0:
-            # All processes sample the same: at ZeRO 3 none has all of the weights.
-            latents = sample_grids(self._model, self._prompts.to(engine.device), config)
-            if leads:
-                self._model.vae.to(engine.device)
-                self._show(to_images(self._model, latents), done)
+        measures = self._heldout is not None and (last or done % config.heldout_every == 0)
+        # After the last step the stage itself samples.
+        samples = bool(
+            self._prompts is not None and done and not last and done % config.preview_every == 0
+        )
+        if not (measures or samples):
+            return
+        with result_weights():
+            if measures:
+                self._measure(engine, done)
+            if samples:
+                self._sample(engine, done)
+
+    def _measure(self, engine: Any, done: int) -> None:
+        assert self._heldout is not None
+        found = self._heldout.measure(engine, self._model.image_size)
+        if torch.distributed.get_rank() == 0:
+            self._log(found, done)
+
+    def _sample(self, engine: Any, done: int) -> None:
+        assert self._prompts is not None
+        # All processes sample the same: at ZeRO 3 none has all of the weights.
+        latents = sample_grids(self._model, self._prompts.to(engine.device), self._config)
+        if torch.distributed.get_rank() == 0:
+            self._model.vae.to(engine.device)
+            self._show(to_images(self._model, latents), done)

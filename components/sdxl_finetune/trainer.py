@@ -9,6 +9,7 @@ reason a checkpoint holds no random state and no position in the data.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,12 @@ from components.sdxl_finetune.safety import (
 )
 
 Log = Callable[[Mapping[str, float], int], None]
-Observe = Callable[[Any, int], None]
+ResultWeights = Callable[[], AbstractContextManager[None]]
+Observe = Callable[[Any, int, ResultWeights], None]
+
+
+def unobserved(engine: Any, done: int, result_weights: ResultWeights) -> None:
+    """Look at nothing."""
 
 
 class Trainer:
@@ -44,7 +50,8 @@ class Trainer:
     Args:
         checkpoints: folder of the checkpoints, the same in all processes.
         log: receives metrics and the number of finished steps, in rank 0 alone.
-        observe: called in all processes with the engine and the number of finished steps.
+        observe: called in all processes with the engine, the number of finished steps, and what
+            to hold while looking, so that the weights are those that the result would have.
     """
 
     def __init__(
@@ -54,7 +61,7 @@ class Trainer:
         data: TrainingData,
         checkpoints: Path,
         log: Log,
-        observe: Observe = lambda engine, done: None,
+        observe: Observe = unobserved,
     ) -> None:
         self.config, self.model, self.data = config, model, data
         self.checkpoints, self.log, self.observe = checkpoints, log, observe
@@ -74,7 +81,7 @@ class Trainer:
         config = self.config
         done = self._resume()
         if done == 0:
-            self.observe(self.engine, 0)
+            self.observe(self.engine, 0, self._result_weights)
         clock = Clock()
         with noticing_sigterm() as asked_to_end:
             while done < config.iterations:
@@ -86,7 +93,7 @@ class Trainer:
                 if done % config.log_every == 0 or last:
                     self._report(metrics | clock.rates(config.batch_size), done)
                 if not ending:
-                    self.observe(self.engine, done)
+                    self.observe(self.engine, done, self._result_weights)
                 if done % config.checkpoint_every == 0 or last or ending:
                     self._save(done)
                 if ending and not last:
@@ -94,6 +101,9 @@ class Trainer:
                         f"stopped by SIGTERM after step {done} of {config.iterations}, which is "
                         "saved: start again to continue"
                     )
+
+    def _result_weights(self) -> AbstractContextManager[None]:
+        return nullcontext() if self.average is None else self.average.in_place()
 
     def _resume(self) -> int:
         self.checkpoints.mkdir(parents=True, exist_ok=True)

@@ -1,5 +1,6 @@
 """Held-out loss and pictures: fixed, so that only the weights change them."""
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from components.core.diffusion.model import load_model
 from components.core.platform.tracking import NullTracker
+from components.sdxl_finetune.average import Average
 from components.sdxl_finetune.config import Config
 from components.sdxl_finetune.engine import join_process_group
 from components.sdxl_finetune.heldout import Heldout, build_heldout
@@ -91,7 +93,34 @@ def test_what_is_switched_off_is_not_computed(base_model: Path, tmp_path: Path) 
     model, config = load_model(str(base_model)), Config(heldout_every=0, preview_every=0)
     observer = Observer(config, model, tmp_path, tmp_path / "cache", never, never)
     for done in range(3):
-        observer(Engine(model.unet), done)
+        observer(Engine(model.unet), done, never)
+
+
+@pytest.mark.usefixtures("group")
+def test_what_is_measured_are_the_averaged_weights(
+    base_model: Path, dataset: Path, tmp_path: Path
+) -> None:
+    """They are the result; afterwards training goes on with its own."""
+    model, config = load_model(str(base_model)), Config(heldout_items=2, heldout_every=1)
+    build_heldout([dataset], model, config, tmp_path / "heldout.safetensors")
+    found: list[float] = []
+    observer = Observer(
+        config, model, tmp_path, tmp_path / "cache",
+        lambda metrics, done: found.append(metrics["heldout_loss"]),
+        lambda grids, done: None,
+    )  # fmt: skip
+    average = Average(model.unet, decay=0.9)
+    start = model.unet.conv_out.bias.detach().clone()
+    observer(Engine(model.unet), 0, average.in_place)
+    with torch.no_grad():
+        model.unet.conv_out.bias += 1.0
+    trained = model.unet.conv_out.bias.detach().clone()
+    observer(Engine(model.unet), 1, average.in_place)
+    observer(Engine(model.unet), 2, nullcontext)
+    assert found[0] == found[1] < found[2]
+    assert torch.equal(model.unet.conv_out.bias, trained)
+    average.copy_to_parameters()
+    assert torch.equal(model.unet.conv_out.bias, start)
 
 
 def test_grids_are_shown_with_renderings_and_files_once(tmp_path: Path) -> None:
