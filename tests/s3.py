@@ -1,10 +1,15 @@
 """A real S3 server in this process, which a test can make refuse requests."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
+import boto3
+import pytest
 from moto.server import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import make_server
+
+from components.core.platform.archive import ARCHIVE
 
 
 class Store:
@@ -30,3 +35,23 @@ class Store:
             start_response("503 Slow Down", [("Content-Type", "application/xml")])
             return [b"<Error><Code>SlowDown</Code><Message>later</Message></Error>"]
         return self.application(environ, start_response)
+
+
+@contextmanager
+def archive(monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
+    """An empty archive of finished artifacts, which the environment names."""
+    served = Store()
+    for name, value in {
+        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{served.port}", "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "secret of the store", "AWS_DEFAULT_REGION": "us-east-1",
+        ARCHIVE: "s3://realmat/artifacts/",
+    }.items():  # fmt: skip
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0.0)
+    client = boto3.client("s3")
+    client.create_bucket(Bucket="realmat")
+    yield served
+    for item in client.list_objects_v2(Bucket="realmat").get("Contents", []):
+        client.delete_object(Bucket="realmat", Key=item["Key"])
+    client.delete_bucket(Bucket="realmat")
+    served.close()

@@ -9,6 +9,7 @@ that are missing and several processes divide them. `cache.json` is written last
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -109,7 +110,7 @@ class Encoder:
         shards = [shard.name for shard in self.shards()]
         index = {"key": self.key, "items": self.items, "shards": shards}
         for name, values in ((PROMPTS, self.prompts), (INDEX, index)):
-            partial = folder / f".{name}.partial"
+            partial = folder / f".{name}.{os.getpid()}.partial"
             partial.write_text(json.dumps(values), encoding="utf-8")
             partial.replace(folder / name)
 
@@ -123,8 +124,13 @@ def prepare(folder: Path, key: str) -> bool:
     if folder.exists() and (not note.exists() or note.read_text() != key):
         shutil.rmtree(folder)
     if not folder.exists():
-        folder.mkdir(parents=True)
-        note.write_text(key)
+        new = folder.with_name(f".{folder.name}.{os.getpid()}")
+        new.mkdir(parents=True)
+        (new / note.name).write_text(key)
+        try:
+            new.rename(folder)
+        except OSError:  # another run has made it meanwhile
+            shutil.rmtree(new)
     return (folder / INDEX).exists()
 
 

@@ -24,12 +24,15 @@ from components.sdxl_finetune.grids import GridSet
 from components.sdxl_finetune.shard_file import map_arrays
 
 
-def build_cache(dataset: Sequence[Path], model: TextToImage, config: Config, folder: Path) -> None:
+def build_cache(
+    dataset: Sequence[Path], model: TextToImage, config: Config, folder: Path, key: str = ""
+) -> None:
     """Make `folder` the cache of this data and model; nothing if it is.
 
     An interrupted one is continued; one of other data, encoders or augmentation is replaced.
+    key: the cache's, where it is known already.
     """
-    key = cache_key(dataset, model, config)
+    key = key or cache_key(dataset, model, config)
     if prepare(folder, key):
         return
     encoder = Encoder(GridSet.open(dataset, model.image_size), model, config, key)

@@ -45,7 +45,7 @@ def write_job(
     dataset: Sequence[Path], config: Config, folder: Path, key: str, shards: Sequence[Shard]
 ) -> Path:
     """Write down for the processes what they have to do."""
-    job = folder / "job.json"
+    job = folder / f"job-{os.getpid()}.json"
     values = {
         "dataset": [str(path.resolve()) for path in dataset],
         "config": config.model_dump(mode="json"),

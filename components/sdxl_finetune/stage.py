@@ -1,6 +1,6 @@
 """Fine-tunes the base model on material grids (paper sections 4.2 and 5).
 
-1. Encode grids and captions once into the work folder.
+1. Encode grids and captions once, for this run and later ones on the same data.
 2. Train all of the UNet through DeepSpeed, in this process or in several that torchrun starts.
 3. Save the whole model as a diffusers folder and show a few sampled grids.
 """
@@ -21,7 +21,6 @@ from components.core.platform.torchrun import forward_metrics, torchrun_here, tr
 from components.core.platform.tracking import Tracker
 from components.core.platform.trainjob import train_on_nodes
 from components.sdxl_finetune.config import Config
-from components.sdxl_finetune.data import build_cache
 from components.sdxl_finetune.device import announce_device, compute_device
 from components.sdxl_finetune.heldout import HELDOUT, build_heldout
 from components.sdxl_finetune.samples import (
@@ -31,6 +30,7 @@ from components.sdxl_finetune.samples import (
     sample_grids,
     to_images,
 )
+from components.sdxl_finetune.shared_cache import share_cache
 from components.sdxl_finetune.worker import (
     CACHE,
     CONFIG,
@@ -52,7 +52,7 @@ def run(
     device = compute_device(config.device)
     model = load_model(config.base_model, device)
     tracker.log_params({"parameters": sum(p.numel() for p in model.unet.parameters())})
-    build_cache(grids, model, config, work / CACHE)
+    share_cache(grids, model, config, work, CACHE)
     if config.heldout_every:
         heldout = build_heldout(grids, model, config, work / HELDOUT)
         tracker.log_params({"heldout": heldout})

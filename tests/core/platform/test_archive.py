@@ -11,26 +11,13 @@ from components.core.errors import UserError
 from components.core.platform.archive import ARCHIVE, fetch, keep
 from components.core.platform.artifacts import new_artifact, read_manifest
 from components.core.platform.stage import execute
-from tests.s3 import Store
+from tests.s3 import Store, archive
 
 
 @pytest.fixture
 def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
-    served = Store()
-    for name, value in {
-        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{served.port}", "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "secret of the store", "AWS_DEFAULT_REGION": "us-east-1",
-        ARCHIVE: "s3://realmat/artifacts/",
-    }.items():  # fmt: skip
-        monkeypatch.setenv(name, value)
-    monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0.0)
-    client = boto3.client("s3")
-    client.create_bucket(Bucket="realmat")
-    yield served
-    for item in client.list_objects_v2(Bucket="realmat").get("Contents", []):
-        client.delete_object(Bucket="realmat", Key=item["Key"])
-    client.delete_bucket(Bucket="realmat")
-    served.close()
+    with archive(monkeypatch) as served:
+        yield served
 
 
 class Config(BaseModel):
