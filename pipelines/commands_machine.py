@@ -114,7 +114,12 @@ def _python() -> Iterator[Check]:
 def _llvm() -> Iterator[Check]:
     from components.core.rendering.variant import LIBRARY_VARIABLE, LLVM, select_variant
 
-    if select_variant() == LLVM:
+    try:
+        found = select_variant()
+    except UserError as error:
+        yield Check("mitsuba", "broken", str(error))
+        return
+    if found == LLVM:
         yield Check("llvm", "ok", os.environ.get(LIBRARY_VARIABLE, "found"))
     else:
         yield Check(

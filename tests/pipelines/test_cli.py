@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from components.core.errors import UserError
 from components.core.materials.files import save_material
 from components.core.materials.material import Material
 from pipelines.cli import main, parser
@@ -157,3 +158,16 @@ def test_doctor_tells_in_json_what_works(capsys: pytest.CaptureFixture[str]) -> 
     assert {"python", "llvm", "gpu", "memory", "disk", "champion", "mlflow"} <= set(checks)
     assert checks["python"]["state"] == "ok"
     assert "make demo" in checks["champion"]["mend"]
+
+
+def test_doctor_names_a_renderer_that_does_not_load(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def select() -> str:
+        raise UserError("Mitsuba cannot be loaded (libatomic.so.1): install it.")
+
+    monkeypatch.setattr("components.core.rendering.variant.select_variant", select)
+    assert main(["doctor", "--json"]) == 1
+    checks = {check["name"]: check for check in json.loads(capsys.readouterr().out)["checks"]}
+    assert checks["mitsuba"]["state"] == "broken"
+    assert "libatomic" in checks["mitsuba"]["detail"]

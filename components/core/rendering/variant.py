@@ -19,6 +19,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from components.core.errors import UserError
+
 LLVM = "llvm_ad_rgb"
 SCALAR = "scalar_rgb"
 LIBRARY_VARIABLE = "DRJIT_LIBLLVM_PATH"
@@ -61,8 +63,10 @@ def select_variant() -> str:
     """`llvm_ad_rgb` if a libLLVM of this machine can render, else `scalar_rgb` with one message.
 
     Pins the library that works by the environment variable DRJIT_LIBLLVM_PATH; a value that the
-    user has set is the only candidate then.
+    user has set is the only candidate then. UserError if Mitsuba itself cannot be loaded, which
+    says nothing about the libraries, so that no answer about them is kept.
     """
+    _require_mitsuba()
     given = os.environ.get(LIBRARY_VARIABLE)
     for library in [Path(given)] if given else _candidates():
         if library.exists() and _renders(library):
@@ -74,6 +78,16 @@ def select_variant() -> str:
         f"{LIBRARY_VARIABLE}={given} does not work" if given else "versions 17 and later work",
     )
     return SCALAR
+
+
+def _require_mitsuba() -> None:
+    try:
+        importlib.import_module("mitsuba")
+    except ImportError as error:
+        raise UserError(
+            f"Mitsuba cannot be loaded ({error}): if a library of the system is missing, "
+            "install it (on Debian or Ubuntu `apt-get install libatomic1`, or `make system`)."
+        ) from error
 
 
 def cache_folder() -> Path:

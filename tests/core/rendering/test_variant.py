@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from components.core.errors import UserError
 from components.core.rendering import variant
 
 
@@ -66,3 +67,18 @@ def test_without_a_usable_library_scalar_code_renders_and_one_message_says_so(
 def test_a_library_that_cannot_be_loaded_fails_only_the_probe(tmp_path: Path) -> None:
     (broken,) = libraries(tmp_path, "libLLVM-19.so")
     assert not variant._probe(broken)
+
+
+def test_a_mitsuba_that_does_not_load_says_nothing_about_the_libraries(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise slow rendering would be remembered after the missing library is there."""
+
+    def load(name: str) -> None:
+        raise ImportError("libatomic.so.1: cannot open shared object file")
+
+    monkeypatch.setattr(variant.importlib, "import_module", load)
+    monkeypatch.setattr(variant, "_candidates", lambda: libraries(tmp_path, "libLLVM-19.so"))
+    with pytest.raises(UserError, match=r"libatomic\.so\.1.*libatomic1"):
+        variant.select_variant()
+    assert not (tmp_path / "cache" / "realmat" / "libllvm.json").exists()
