@@ -179,6 +179,12 @@ def test_an_image_says_what_it_is() -> None:
     assert taken - {"UV"} <= given  # an ARG without a value given would stay at its default
 
 
+def debian_packages(stage: str) -> set[str]:
+    """What a stage's text installs with apt-get."""
+    installed = re.findall(r"apt-get install([^&]*)", stage)
+    return {word for words in installed for word in words.split() if word[0] not in "-\\"}
+
+
 def test_nothing_that_builds_is_in_the_last_layers() -> None:
     name, kept = "final", []
     while name in stages():
@@ -186,10 +192,16 @@ def test_nothing_that_builds_is_in_the_last_layers() -> None:
         kept.append(stage)
         name = "common" if base == "${IMAGE}" else base
     assert name == "${BASE}"
-    kept += [stages()[image][1] for image in roots_of_images()]
-    installed = re.findall(r"apt-get install([^&]*)", "".join(kept))
-    packages = {word for words in installed for word in words.split() if word[0] not in "-\\"}
-    assert packages == {"ca-certificates", "libatomic1", "libllvm19", "python3"}
+    assert debian_packages("".join(kept)) == {
+        "ca-certificates", "libatomic1", "libllvm19", "python3"
+    }  # fmt: skip
+    own = {image: stages()[image][1] for image in roots_of_images()}
+    assert {image: debian_packages(stage) for image, stage in own.items()} == {
+        "app": set(),
+        "pipeline": set(),
+        "train": {"ibverbs-providers", "libibverbs1", "librdmacm1"},  # what NCCL loads
+    }
+    kept += own.values()
     # Secrets and downloads are mounted where the environment is made; that alone is taken.
     assert "--mount" not in "".join(kept)
     assert re.findall(r"^COPY .*$", "".join(kept), re.M) == [
