@@ -30,7 +30,13 @@ from components.core.platform.lifeline import lifeline
 from components.core.platform.stage import PARENT_RUN
 from components.core.platform.tracking_errors import tracking_errors
 from pipelines.cluster import compile_pipeline
-from pipelines.preflight import check_examples, check_labels, check_preferences, check_sources
+from pipelines.preflight import (
+    check_examples,
+    check_labels,
+    check_preferences,
+    check_sources,
+    check_training,
+)
 from pipelines.recipe import Recipe
 from pipelines.record import PipelineRecord
 from pipelines.runs import CHECKOUT, mark_champion
@@ -57,6 +63,7 @@ def run_local(recipe: Recipe, output: Path, sources: Sources, until: str = "") -
     check_labels(recipe, sources.labels, until)
     check_preferences(sources.preferences)
     check_examples(sources.examples)
+    check_training(recipe, until)
     output = output.resolve()
     scratch = output / "kfp"
     with locked(output), environment(output, scratch):

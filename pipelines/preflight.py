@@ -38,6 +38,15 @@ def check_labels(recipe: Recipe, labels: str, until: str) -> None:
     connect(parse(labels) if labels else default_address(project), patience=PATIENCE).check()
 
 
+def check_training(recipe: Recipe, until: str) -> None:
+    """UserError when the fine-tuning needs more memory than this machine's GPUs have."""
+    stages = STAGES[: STAGES.index(until) + 1] if until else STAGES
+    if "sdxl_finetune" in stages:
+        from pipelines.preflight_memory import check_memory
+
+        check_memory(recipe.sdxl_finetune)
+
+
 def check_preferences(uri: str) -> None:
     """UserError when the table of preferences is missing or is none with images."""
     fingerprint(uri)

@@ -28,6 +28,7 @@ from components.sdxl_finetune.shard_file import Arrays, is_whole, write_arrays
 
 INDEX = "cache.json"
 PROMPTS = "prompts.json"
+GRIDS = "grids.json"
 ITEMS_PER_SHARD = 512
 """A multiple of the usual batches, so that these are the same with any division into shards."""
 
@@ -80,21 +81,25 @@ class Encoder:
         }
 
     def _latents(self, shard: Shard) -> Arrays:
-        latents = [self._encode(a, b) for a, b in self._batches(shard)]
+        encoded = [self._encode(a, b) for a, b in self._batches(shard)]
         count, rows = len(self.grids), range(shard.start, shard.stop)
         prompts = [self._number[self.grids.prompts[item % count]] for item in rows]
         return {
-            "latents": np.concatenate(latents),
+            "latents": np.concatenate([latents for latents, _ in encoded]),
             "prompts": np.array(prompts, np.int64),
-            # What the picture that was encoded is: as large as the model's images, and not cropped.
-            "time_ids": time_ids(len(rows), self.grids.image_size).numpy(),
+            "time_ids": np.concatenate([ids for _, ids in encoded]),
         }
 
-    def _encode(self, start: int, stop: int) -> NDArray[np.float32]:
-        batch = np.stack([self.grids.variant(item, self.config) for item in range(start, stop)])
-        encoded = self.model.encode(torch.from_numpy(batch).float() / 255.0)
-        result: NDArray[np.float32] = encoded.cpu().numpy()
-        return result
+    def _encode(self, start: int, stop: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Latents of some items, and size and crop (B, 6) of the pictures that were encoded."""
+        variants = [self.grids.variant(item, self.config) for item in range(start, stop)]
+        batch = np.stack([grid for grid, _ in variants])
+        encoded: NDArray[np.float32] = (
+            self.model.encode(torch.from_numpy(batch).float() / 255.0).cpu().numpy()
+        )
+        ids = time_ids(len(variants), self.grids.image_size).numpy()
+        ids[:, 2:4] = [corner for _, corner in variants]
+        return encoded, ids
 
     def _batches(self, shard: Shard) -> Iterator[tuple[int, int]]:
         size = self.config.encode_batch_size
@@ -106,10 +111,11 @@ class Encoder:
         return [shard for shard in self.shards() if not is_whole(folder / shard.name, self.key)]
 
     def finish(self, folder: Path) -> None:
-        """Write the list of prompts, then what makes the cache count."""
+        """Write the prompts, the grids' names, then what makes the cache count."""
         shards = [shard.name for shard in self.shards()]
         index = {"key": self.key, "items": self.items, "shards": shards}
-        for name, values in ((PROMPTS, self.prompts), (INDEX, index)):
+        contents = ((PROMPTS, self.prompts), (GRIDS, self.grids.names()), (INDEX, index))
+        for name, values in contents:
             partial = folder / f".{name}.{os.getpid()}.partial"
             partial.write_text(json.dumps(values), encoding="utf-8")
             partial.replace(folder / name)

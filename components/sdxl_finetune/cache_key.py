@@ -18,9 +18,9 @@ from components.core.diffusion.model import TextToImage
 from components.core.platform.artifacts import hash_text, read_manifest
 from components.sdxl_finetune.config import Config
 
-FORMAT = 1
+FORMAT = 2
 """Of the cache's files; another number makes every cache anew."""
-AUGMENTATION = {"seed", "variants_per_grid", "rolls", "flips", "quarter_turns"}
+AUGMENTATION = {"seed", "variants_per_grid", "rolls", "flips", "quarter_turns", "enlargement"}
 _SENTENCES = ["", "a quick brown fox jumps over the lazy dog, wet red clay & 2 mm zinc"]
 """Tell apart tokenizers: every letter, punctuation, padding."""
 _SAMPLED = 64

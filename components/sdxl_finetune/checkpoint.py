@@ -121,14 +121,20 @@ def save_checkpoint(
 def publish(folder: Path, partial: Path, step: int, keep: int) -> None:
     """Give a whole checkpoint its name and remove all but the last `keep`."""
     for path in (*partial.iterdir(), partial):
-        written = os.open(path, os.O_RDONLY)
-        os.fsync(written)
-        os.close(written)
+        sync(path)
     target = folder / f"{_PREFIX}{step:07d}"
     shutil.rmtree(target, ignore_errors=True)
     partial.rename(target)
+    sync(folder)  # the new name, before older checkpoints go
     for old in checkpoints(folder)[:-keep]:
         shutil.rmtree(old)
+
+
+def sync(path: Path) -> None:
+    """Have the system write a file or folder to the disk now."""
+    written = os.open(path, os.O_RDONLY)
+    os.fsync(written)
+    os.close(written)
 
 
 def checkpoints(folder: Path) -> list[Path]:
@@ -159,9 +165,11 @@ def load_checkpoint(engine: Any, folder: Path, owner: dict[str, Any]) -> tuple[i
         return 0, {}
     newest = found[-1]
     check_fingerprint(newest, owner)
+    before = f"continue from {found[-2].name}" if len(found) > 1 else "start again"
     try:
-        _, extra = engine.load_checkpoint(str(folder), tag=newest.name)
+        path, extra = engine.load_checkpoint(str(folder), tag=newest.name)
     except (OSError, SafetensorError) as error:
-        before = f"continue from {found[-2].name}" if len(found) > 1 else "start again"
         raise UserError(f"{newest} is damaged ({error}): remove it to {before}") from error
+    if path is None:  # DeepSpeed's word for a file that it did not find, which it only logs
+        raise UserError(f"{newest} lacks files: remove it to {before}")
     return steps_of(newest), dict(extra)

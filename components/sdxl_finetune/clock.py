@@ -24,10 +24,10 @@ class Clock:
         self._steps += 1
 
     def rates(self, batch_size: int) -> dict[str, float]:
-        """`images_per_second` since the last call, and the peak of this process's memory so far."""
+        """`images_per_second` since the last call."""
         rate = self._steps * batch_size / self._seconds
         self._steps, self._seconds = 0, 0.0
-        return {"images_per_second": rate, "memory_gib": peak_memory() / GIB}
+        return {"images_per_second": rate}
 
 
 def peak_memory() -> int:

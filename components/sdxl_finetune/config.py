@@ -1,5 +1,7 @@
 """What can be set about fine-tuning. Defaults are the paper's (section 5) where it states one."""
 
+from typing import ClassVar
+
 from pydantic import BaseModel, Field, model_validator
 
 from components.core.platform.config_types import Rendering
@@ -7,6 +9,18 @@ from components.core.platform.config_types import Rendering
 
 class Config(BaseModel, frozen=True, extra="forbid"):
     """Settings of the stage `sdxl_finetune`."""
+
+    MAY_CHANGE: ClassVar[frozenset[str]] = frozenset(
+        {
+            # How far, how often, how divided, where: what two attempts at one training may differ
+            # in. A checkpoint of another division is refused with a sentence.
+            "iterations", "micro_batch_size", "processes", "nodes", "zero_stage",
+            "checkpoint_every", "keep_checkpoints", "log_every", "device", "encode_batch_size",
+            "gradient_checkpointing", "channels_last", "compile", "saved_precision",
+            "heldout_every", "heldout_items", "preview_every", "preview_prompts", "preview_steps",
+            "preview_guidance", "preview_renderings", "rendering",
+        }
+    )  # fmt: skip
 
     seed: int = Field(0, ge=0, description="Everything random in this stage follows from it.")
     base_model: str = Field(
@@ -56,6 +70,11 @@ class Config(BaseModel, frozen=True, extra="forbid"):
     rolls: bool = Field(True, description="Augment by shifting tileable maps around their edges.")
     flips: bool = Field(True, description="Augment by mirroring the maps.")
     quarter_turns: bool = Field(True, description="Augment by turning the maps by 90 degrees.")
+    enlargement: float = Field(
+        1.0, ge=1, le=4,
+        description="Augment by enlarging the maps by up to this factor and cropping them, which "
+        "the model is told by SDXL's crop conditioning; 1: no crops.",
+    )  # fmt: skip
     encode_batch_size: int = Field(16, ge=1, description="Grids that the VAE encodes at a time.")
     checkpoint_every: int = Field(1000, ge=1, description="Steps between checkpoints.")
     keep_checkpoints: int = Field(2, ge=1, description="How many of the last checkpoints stay.")

@@ -16,7 +16,14 @@ from torch import Tensor
 from components.core.diffusion.denoiser import PromptEmbeds
 from components.core.diffusion.model import TextToImage
 from components.core.errors import UserError
-from components.sdxl_finetune.cache import INDEX, ITEMS_PER_SHARD, Encoder, prepare
+from components.sdxl_finetune.cache import (
+    GRIDS,
+    INDEX,
+    ITEMS_PER_SHARD,
+    PROMPTS,
+    Encoder,
+    prepare,
+)
 from components.sdxl_finetune.cache_key import cache_key
 from components.sdxl_finetune.config import Config
 from components.sdxl_finetune.encode import encode_in_processes
@@ -50,7 +57,7 @@ class TrainingData:
             index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
         except FileNotFoundError as error:
             raise UserError(f"{folder} holds no complete cache: start the stage again") from error
-        self._count = int(index["items"])
+        self._folder, self._count = folder, int(index["items"])
         shards = [map_arrays(folder / name, index["key"]) for name in index["shards"]]
         self._latents = [shard for shard in shards if "latents" in shard]
         self._embeds = [shard for shard in shards if "tokens" in shard]
@@ -65,16 +72,34 @@ class TrainingData:
 
     def batch(
         self, items: NDArray[np.int64], device: torch.device | str
-    ) -> tuple[Tensor, PromptEmbeds]:
-        """Latents (B, C, h, w) and embeddings of these items."""
+    ) -> tuple[Tensor, PromptEmbeds, Tensor]:
+        """Latents (B, C, h, w), embeddings, and `time_ids` of these items."""
         prompts = self.prompt_of_item[items]
         tokens, pooled = (_rows(self._embeds, name, prompts) for name in ("tokens", "pooled"))
         latents = _rows(self._latents, "latents", items)
-        return latents.to(device), PromptEmbeds(tokens, pooled).to(device)
+        embeds = PromptEmbeds(_moved(tokens, device), _moved(pooled, device))
+        return _moved(latents, device), embeds, _moved(self.time_ids(items), device)
 
     def time_ids(self, items: NDArray[np.int64]) -> Tensor:
         """Size and crop (B, 6) of the pictures that were encoded, as `denoiser.time_ids`."""
         return _rows(self._latents, "time_ids", items)
+
+    def name_of(self, item: int) -> str:
+        """Which grid an item is, for people: key, shard and caption; the files are read anew."""
+        grids = json.loads((self._folder / GRIDS).read_text(encoding="utf-8"))
+        prompts = json.loads((self._folder / PROMPTS).read_text(encoding="utf-8"))
+        variant, index = divmod(item, len(grids))
+        folder, shard, key = grids[index]
+        version = f", augmented version {variant}" if variant else ""
+        prompt = prompts[int(self.prompt_of_item[item])]
+        return f"{key} of {folder}/{shard} '{prompt}'{version}"
+
+
+def _moved(values: Tensor, device: torch.device | str) -> Tensor:
+    """On the device; a GPU copies out of locked memory while this process goes on."""
+    if torch.device(device).type == "cuda":
+        return values.pin_memory().to(device, non_blocking=True)
+    return values.to(device)
 
 
 def _rows(shards: list[dict[str, NDArray[Any]]], name: str, rows: NDArray[np.int64]) -> Tensor:

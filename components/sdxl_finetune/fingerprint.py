@@ -18,17 +18,8 @@ from components.sdxl_finetune.config import Config
 
 FINGERPRINT = "fingerprint.json"
 SAMPLED = 16
-CHANGEABLE = frozenset(
-    {
-        # How far, how often, where: what may change between two attempts of the same training.
-        "iterations", "checkpoint_every", "keep_checkpoints", "log_every", "device", "nodes",
-        "processes", "encode_batch_size", "gradient_checkpointing", "channels_last", "compile",
-        "saved_precision", "heldout_every", "heldout_items", "preview_every", "preview_prompts",
-        "preview_steps", "preview_guidance", "preview_renderings", "rendering",
-        # The model is told by its numbers, wherever it lies.
-        "base_model",
-    }
-)  # fmt: skip
+UNCHECKED = (Config.MAY_CHANGE - {"zero_stage"}) | {"base_model"}
+"""ZeRO's stages write different files; the model is told by its numbers, wherever it lies."""
 
 
 def fingerprint(config: Config, unet: nn.Module, items: int) -> dict[str, Any]:
@@ -36,7 +27,7 @@ def fingerprint(config: Config, unet: nn.Module, items: int) -> dict[str, Any]:
 
     items: number of items in the training cache.
     """
-    settings = config.model_dump(mode="json", exclude=set(CHANGEABLE))
+    settings = config.model_dump(mode="json", exclude=set(UNCHECKED))
     return {
         "model": model_hash(unet),
         "items": items,

@@ -6,12 +6,14 @@ rise means that the model begins to learn grids by heart.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -19,11 +21,11 @@ from components.core.diffusion.denoiser import PromptEmbeds
 from components.core.diffusion.loss import loss_by_timestep, v_prediction_loss
 from components.core.diffusion.model import TextToImage
 from components.core.diffusion.schedule import NoiseSchedule
-from components.core.materials.prompts import prompt_of
-from components.core.materials.shards import GridShards
 from components.core.platform.seeds import derive_seed
 from components.sdxl_finetune.config import Config
+from components.sdxl_finetune.grids import GridSet
 from components.sdxl_finetune.safety import summed
+from components.sdxl_finetune.samples import LeftOff
 
 HELDOUT = "heldout.safetensors"
 
@@ -31,29 +33,34 @@ HELDOUT = "heldout.safetensors"
 def build_heldout(dataset: Sequence[Path], model: TextToImage, config: Config, file: Path) -> int:
     """Encode grids of the split "test" to `file`; returns how many, 0 where there are none.
 
-    They are spread evenly over the split, at most `heldout_items` of them.
+    They are spread evenly over the split, at most `heldout_items` of them. UserError if the shard
+    of one is missing or damaged, or a grid has another size than the model's images.
     """
-    grids = GridShards.open(dataset)
-    rows = [row for row, entry in enumerate(grids.entries) if entry["split"] == "test"]
-    if len(rows) > config.heldout_items:
-        chosen = np.linspace(0, len(rows) - 1, config.heldout_items).round().astype(int)
-        rows = [rows[index] for index in chosen]
-    if file.exists() or not rows:
-        return len(rows)
+    grids = GridSet.select(dataset, model.image_size, "test", config.heldout_items)
+    rows = json.dumps(grids.rows)
+    if not len(grids) or _rows_of(file) == rows:
+        return len(grids)
     parts: list[dict[str, Tensor]] = []
-    for start in range(0, len(rows), config.encode_batch_size):
-        part = rows[start : start + config.encode_batch_size]
-        images = torch.from_numpy(np.stack([grids.grid(row) for row in part])).float() / 255.0
-        entries = [grids.entries[row] for row in part]
-        embeds = model.encode_prompts([prompt_of(e["category"], e["caption"]) for e in entries])
+    for start in range(0, len(grids), config.encode_batch_size):
+        part = range(start, min(start + config.encode_batch_size, len(grids)))
+        images = torch.from_numpy(np.stack([grids.grid(index) for index in part])).float() / 255.0
+        embeds = model.encode_prompts([grids.prompts[index] for index in part])
         latents = model.encode(images)
         tensors = {"latents": latents, "tokens": embeds.tokens_bld, "pooled": embeds.pooled_bd}
         parts.append({name: value.cpu() for name, value in tensors.items()})
     whole = {name: torch.cat([part[name] for part in parts]).contiguous() for name in parts[0]}
     partial = file.with_name(f".{file.name}.partial")
-    save_file(whole, partial)
+    save_file(whole, partial, metadata={"rows": rows})
     partial.rename(file)
-    return len(rows)
+    return len(grids)
+
+
+def _rows_of(file: Path) -> str:
+    """Which grids an attempt of before has encoded; their number may have been changed since."""
+    if not file.exists():
+        return ""
+    with safe_open(file, framework="pt") as found:
+        return str((found.metadata() or {}).get("rows", ""))
 
 
 class Heldout:
@@ -72,8 +79,13 @@ class Heldout:
         self._t = (strata * schedule.train_steps).long()
 
     @torch.no_grad()
-    def measure(self, engine: Any, image_size: int) -> dict[str, float]:
-        """`heldout_loss`, and by quarter of the timesteps; all processes call this."""
+    def measure(
+        self, engine: Any, image_size: int, stop: Callable[[], bool] = lambda: False
+    ) -> dict[str, float]:
+        """`heldout_loss`, and by quarter of the timesteps; all processes call this.
+
+        `stop` is asked between passes; `LeftOff` once it is true.
+        """
         count, processes = len(self._latents), torch.distributed.get_world_size()
         share = -(-count // processes)
         # Equally many passes in each process, which ZeRO 3 needs: the last ones begin again.
@@ -81,6 +93,9 @@ class Heldout:
         first = torch.distributed.get_rank() * share
         engine.eval()
         for start in range(first, first + share, self._size):
+            if stop():
+                engine.train()
+                raise LeftOff
             places = torch.arange(start, min(start + self._size, first + share))
             rows = places % count
             losses[places] = v_prediction_loss(

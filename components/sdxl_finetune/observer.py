@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,13 @@ import torch
 from components.core.diffusion.model import TextToImage
 from components.sdxl_finetune.config import Config
 from components.sdxl_finetune.heldout import HELDOUT, Heldout
-from components.sdxl_finetune.samples import Images, preview_prompts, sample_grids, to_images
+from components.sdxl_finetune.samples import (
+    Images,
+    LeftOff,
+    preview_prompts,
+    sample_grids,
+    to_images,
+)
 
 Log = Callable[[Mapping[str, float], int], None]
 Show = Callable[[Images, int], None]
@@ -37,9 +43,17 @@ class Observer:
             self._prompts = model.encode_prompts(preview_prompts(config, cache))
 
     def __call__(
-        self, engine: Any, done: int, result_weights: Callable[[], AbstractContextManager[None]]
+        self,
+        engine: Any,
+        done: int,
+        result_weights: Callable[[], AbstractContextManager[None]],
+        stop: Callable[[], bool],
     ) -> None:
-        """Measure what is due after `done` steps, holding `result_weights()`."""
+        """Measure what is due after `done` steps, holding `result_weights()`.
+
+        Leaves off, between two passes of the model, once `stop()` is true, in all processes at
+        once: a checkpoint is waited for then.
+        """
         config = self._config
         last = done == config.iterations
         measures = self._heldout is not None and (last or done % config.heldout_every == 0)
@@ -49,22 +63,25 @@ class Observer:
         )
         if not (measures or samples):
             return
-        with result_weights():
+        with suppress(LeftOff), result_weights():
             if measures:
-                self._measure(engine, done)
+                self._measure(engine, done, stop)
             if samples:
-                self._sample(engine, done)
+                self._sample(engine, done, stop)
 
-    def _measure(self, engine: Any, done: int) -> None:
+    def _measure(self, engine: Any, done: int, stop: Callable[[], bool]) -> None:
         assert self._heldout is not None
-        found = self._heldout.measure(engine, self._model.image_size)
+        found = self._heldout.measure(engine, self._model.image_size, stop)
         if torch.distributed.get_rank() == 0:
             self._log(found, done)
 
-    def _sample(self, engine: Any, done: int) -> None:
+    def _sample(self, engine: Any, done: int, stop: Callable[[], bool]) -> None:
         assert self._prompts is not None
         # All processes sample the same: at ZeRO 3 none has all of the weights.
-        latents = sample_grids(self._model, self._prompts.to(engine.device), self._config)
+        prompts = self._prompts.to(engine.device)
+        latents = sample_grids(self._model, prompts, self._config, stop)
         if torch.distributed.get_rank() == 0:
             self._model.vae.to(engine.device)
-            self._show(to_images(self._model, latents), done)
+            images = to_images(self._model, latents)
+            self._model.vae.to("cpu")  # training needs the memory
+            self._show(images, done)

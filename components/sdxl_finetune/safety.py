@@ -6,7 +6,7 @@ stop at the same step with the same sentence instead of waiting for one that has
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import isfinite
 from typing import Any
 
@@ -54,11 +54,16 @@ def gradient_norm(engine: Any, zero_stage: int) -> float:
 
 
 def require_finite_step(
-    step: int, items: Sequence[int], losses_b: Tensor, norm: float, kept: str
+    step: int,
+    items: Sequence[int],
+    losses_b: Tensor,
+    norm: float,
+    kept: str,
+    name_of: Callable[[int], str] = str,
 ) -> None:
     """UserError unless all losses (B,) of the step and its gradient norm are finite.
 
-    kept: what remains of the training, for the message.
+    kept: what remains of the training, for the message; name_of: which grid an item is.
     """
     bad = (~torch.isfinite(losses_b)).nonzero().flatten().tolist()
     if not bad and isfinite(norm):
@@ -70,14 +75,14 @@ def require_finite_step(
         order = losses_b.argsort(descending=True, stable=True).tolist()
         what, which = "the gradient", [items[index] for index in order]
     raise UserError(
-        f"{what} is not finite at step {step} ({named(which)}), which was not taken: {ADVICE}; "
-        f"{kept}"
+        f"{what} is not finite at step {step} ({named(which, name_of)}), which was not taken: "
+        f"{ADVICE}; {kept}"
     )
 
 
-def named(items: Sequence[int]) -> str:
+def named(items: Sequence[int], name_of: Callable[[int], str]) -> str:
     """Items of the training cache, of many the first few."""
-    shown = ", ".join(str(item) for item in items[:SHOWN])
+    shown = ", ".join(name_of(item) for item in items[:SHOWN])
     more = f" and {len(items) - SHOWN} more" if len(items) > SHOWN else ""
     return f"{'item' if len(items) == 1 else 'items'} {shown}{more}"
 

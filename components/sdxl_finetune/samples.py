@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -33,11 +33,26 @@ def preview_prompts(config: Config, cache: Path) -> list[str]:
     return [known[i] for i in sorted(rng.choice(len(known), size=count, replace=False))]
 
 
+class LeftOff(Exception):
+    """Looking was left off, for the process is to end."""
+
+
 @torch.no_grad()
 def sample_grids(
-    model: TextToImage, prompts: Sequence[str] | PromptEmbeds, config: Config
+    model: TextToImage,
+    prompts: Sequence[str] | PromptEmbeds,
+    config: Config,
+    stop: Callable[[], bool] = lambda: False,
 ) -> torch.Tensor:
-    """Latents (B, C, h, w) of one grid a prompt; the seeds are 0, 1, 2, ..."""
+    """Latents (B, C, h, w) of one grid a prompt; the seeds are 0, 1, 2, ...
+
+    `stop` is asked after each denoising step; `LeftOff` once it is true.
+    """
+
+    def ask(step: int, steps: int) -> None:
+        if stop():
+            raise LeftOff
+
     # Compiled for the shapes of training; these are others.
     with torch.compiler.set_stance("force_eager"), torch.autocast(
         model.device.type, torch.bfloat16, enabled=config.precision == "bfloat16"
@@ -48,6 +63,7 @@ def sample_grids(
             list(range(len(prompts))),
             steps=config.preview_steps,
             guidance=config.preview_guidance,
+            progress=ask,
         )
 
 
@@ -83,7 +99,6 @@ class Gallery:
 
     def __init__(self, config: Config, tracker: Tracker) -> None:
         self._config, self._tracker = config, tracker
-        self._seen: set[str] = set()
 
     def show(self, grids: Images, name: str) -> None:
         """Logs `samples<name>.png` and `renderings<name>.png`."""
@@ -96,13 +111,12 @@ class Gallery:
         self.show(grids, f"/{step:07d}")
 
     def show_files(self, folder: Path) -> None:
-        """Those that a training process has left in `folder` since the last call."""
+        """Those that a training process has left in `folder`; what was shown is removed."""
         for file in sorted(folder.glob("*.png")):
-            if file.name not in self._seen:
-                self._seen.add(file.name)
-                column = np.asarray(Image.open(file).convert("RGB"))
-                side = column.shape[1]
-                self.show_step(column.reshape(-1, side, side, 3), int(file.stem))
+            column = np.asarray(Image.open(file).convert("RGB"))
+            side = column.shape[1]
+            self.show_step(column.reshape(-1, side, side, 3), int(file.stem))
+            file.unlink()
 
 
 def leave_file(grids: Images, step: int, folder: Path) -> None:

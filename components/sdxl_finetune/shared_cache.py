@@ -45,6 +45,8 @@ def share_cache(
     remove_unused(folder.parent)
     work.mkdir(parents=True, exist_ok=True)
     link = work / name
+    if link.is_dir() and not link.is_symlink():
+        shutil.rmtree(link)  # a cache that was copied or made here
     link.unlink(missing_ok=True)
     link.symlink_to(Path("..", SHARED, folder.name), target_is_directory=True)
 

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -17,7 +18,12 @@ from components.core.diffusion.model import load_model
 from components.core.errors import UserError
 from components.core.platform.artifacts import new_artifact, open_artifact
 from components.core.platform.preemption import Preempted
-from components.core.platform.torchrun import forward_metrics, torchrun_here, train_here
+from components.core.platform.torchrun import (
+    forward_metrics,
+    shutdown_option,
+    torchrun_here,
+    train_here,
+)
 from components.core.platform.tracking import Tracker
 from components.core.platform.trainjob import train_on_nodes
 from components.sdxl_finetune.config import Config
@@ -31,12 +37,14 @@ from components.sdxl_finetune.samples import (
     to_images,
 )
 from components.sdxl_finetune.shared_cache import share_cache
+from components.sdxl_finetune.shortage import encode_remedies, naming_shortage
 from components.sdxl_finetune.worker import (
     CACHE,
     CONFIG,
     FAILURE,
     METRICS,
     RESULT,
+    is_trained,
     train_in_process,
 )
 
@@ -50,27 +58,40 @@ def run(
     grids = [open_artifact(part, "material-grids") for part in dataset]
     announce_device(config.device)
     device = compute_device(config.device)
-    model = load_model(config.base_model, device)
-    tracker.log_params({"parameters": sum(p.numel() for p in model.unet.parameters())})
-    share_cache(grids, model, config, work, CACHE)
-    if config.heldout_every:
-        heldout = build_heldout(grids, model, config, work / HELDOUT)
-        tracker.log_params({"heldout": heldout})
-        if not heldout:
-            print("sdxl_finetune: no grid has the split 'test': no held-out loss", flush=True)
+    _encode(config, grids, work, tracker, device)
     gallery = Gallery(config, tracker)
-    if not (work / RESULT).exists():
+    if not is_trained(work, config.iterations):
         if config.world_size == 1:
             _train_here(config, work, tracker, gallery)
         else:
             train_in_processes(config, work, tracker, gallery)
     unet = UNet2DConditionModel.from_pretrained(work / RESULT, use_safetensors=True)
-    model = model.with_unet(unet.eval().requires_grad_(False).to(device))
+    model = load_model(config.base_model).with_unet(unet.eval().requires_grad_(False)).to(device)
     if config.preview_prompts:
         latents = sample_grids(model, preview_prompts(config, work / CACHE), config)
         gallery.show(to_images(model, latents), "")
     with new_artifact(output, KIND, producer="sdxl_finetune", config=config) as folder:
         model.save(folder, dtype=getattr(torch, config.saved_precision))
+
+
+def _encode(
+    config: Config, grids: Sequence[Path], work: Path, tracker: Tracker, device: str
+) -> None:
+    """Make the cache and the held-out grids; nothing of the model stays in memory afterwards."""
+    model = load_model(config.base_model, device)
+    tracker.log_params({"parameters": sum(p.numel() for p in model.unet.parameters())})
+    with naming_shortage("to encode grids", lambda: encode_remedies(config)):
+        share_cache(grids, model, config, work, CACHE)
+        if config.heldout_every:
+            heldout = build_heldout(grids, model, config, work / HELDOUT)
+            none = "no grid has the split 'test': no held-out loss"
+            said = f"held-out loss of {heldout} grids" if heldout else none
+            print(f"sdxl_finetune: {said}", flush=True)
+    # A GPU that trains would else keep the model twice.
+    del model
+    gc.collect()
+    if device == "cuda":
+        torch.cuda.empty_cache()
 
 
 def _train_here(config: Config, work: Path, tracker: Tracker, gallery: Gallery) -> None:
@@ -109,7 +130,7 @@ def train_in_processes(config: Config, work: Path, tracker: Tracker, gallery: Ga
 
 
 def _launch(config: Config, work: Path, watch: Callable[[], None]) -> None:
-    torchrun = ["-m", "torch.distributed.run"]
+    torchrun = ["-m", "torch.distributed.run", shutdown_option()]
     worker = ["-m", "components.sdxl_finetune.worker", str(work)]
     if config.nodes > 1:
         # The runtime sets PET_* variables, by which torchrun knows its node and its peers.

@@ -18,9 +18,15 @@ from torch import Tensor
 
 from components.core.diffusion.loss import loss_by_timestep, v_prediction_loss
 from components.core.diffusion.model import TextToImage
+from components.core.errors import UserError
 from components.core.platform.preemption import Preempted, noticing_sigterm
 from components.sdxl_finetune.average import Average
-from components.sdxl_finetune.checkpoint import load_checkpoint, save_checkpoint, what_stays
+from components.sdxl_finetune.checkpoint import (
+    checkpoints,
+    load_checkpoint,
+    save_checkpoint,
+    what_stays,
+)
 from components.sdxl_finetune.clock import Clock
 from components.sdxl_finetune.config import Config
 from components.sdxl_finetune.data import TrainingData, batch_items
@@ -34,13 +40,16 @@ from components.sdxl_finetune.safety import (
     require_finite_weights,
     summed,
 )
+from components.sdxl_finetune.shortage import described, naming_shortage, remedies
+from components.sdxl_finetune.window import Usage, Window
 
 Log = Callable[[Mapping[str, float], int], None]
 ResultWeights = Callable[[], AbstractContextManager[None]]
-Observe = Callable[[Any, int, ResultWeights], None]
+Stop = Callable[[], bool]
+Observe = Callable[[Any, int, ResultWeights, Stop], None]
 
 
-def unobserved(engine: Any, done: int, result_weights: ResultWeights) -> None:
+def unobserved(engine: Any, done: int, result_weights: ResultWeights, stop: Stop) -> None:
     """Look at nothing."""
 
 
@@ -50,8 +59,9 @@ class Trainer:
     Args:
         checkpoints: folder of the checkpoints, the same in all processes.
         log: receives metrics and the number of finished steps, in rank 0 alone.
-        observe: called in all processes with the engine, the number of finished steps, and what
-            to hold while looking, so that the weights are those that the result would have.
+        observe: called in all processes with the engine, the number of finished steps, what to
+            hold while looking, so that the weights are those that the result would have, and a
+            function, to be called by all of them, that tells whether to leave off looking.
     """
 
     def __init__(
@@ -70,8 +80,11 @@ class Trainer:
         model.unet.requires_grad_(True).train()
         if config.gradient_checkpointing:
             model.unet.enable_gradient_checkpointing()
-        self.engine = start_engine(model.unet, config)
-        self.average = Average(model.unet, config.ema_decay) if config.ema_decay > 0 else None
+        with self._naming_shortage("for the optimizer"):
+            self.engine = start_engine(model.unet, config)
+            self.average = Average(model.unet, config.ema_decay) if config.ema_decay > 0 else None
+        # Where its numbers are looked up, a step needs not wait for the device.
+        self.schedule = self.schedule.to(self.engine.device)
 
     def train(self) -> None:
         """Run from the newest checkpoint to the last iteration; the last one is saved too.
@@ -79,28 +92,46 @@ class Trainer:
         At SIGTERM, in any of the processes, all finish the step, save and raise `Preempted`.
         """
         config = self.config
-        done = self._resume()
-        if done == 0:
-            self.observe(self.engine, 0, self._result_weights)
-        clock = Clock()
         with noticing_sigterm() as asked_to_end:
+
+            def ending() -> bool:
+                return anywhere(asked_to_end(), self.engine.device)
+
+            with self._naming_shortage("for the checkpoint"):
+                done = self._resume()
+            if done == 0:
+                self._look(done, ending)
+            clock, window, usage = Clock(), Window(), Usage(self.engine.device)
             while done < config.iterations:
-                with clock:
-                    metrics = self._step(done)
+                with clock, self._naming_shortage(f"in step {done + 1}"):
+                    window.add(self._step(done))
                 done += 1
-                ending = anywhere(asked_to_end(), self.engine.device)
                 last = done == config.iterations
                 if done % config.log_every == 0 or last:
-                    self._report(metrics | clock.rates(config.batch_size), done)
-                if not ending:
-                    self.observe(self.engine, done, self._result_weights)
-                if done % config.checkpoint_every == 0 or last or ending:
+                    rates = clock.rates(config.batch_size) | usage.of_all()
+                    self._report(window.means() | rates, done)
+                if not ending():
+                    self._look(done, ending)
+                # Asked again, for it may have come while looking.
+                left_off = ending()
+                if done % config.checkpoint_every == 0 or last or left_off:
                     self._save(done)
-                if ending and not last:
+                if left_off and not last:
                     raise Preempted(
                         f"stopped by SIGTERM after step {done} of {config.iterations}, which is "
                         "saved: start again to continue"
                     )
+
+    def _look(self, done: int, stop: Stop) -> None:
+        with self._naming_shortage(f"to look at step {done}"):
+            self.observe(self.engine, done, self._result_weights, stop)
+
+    def _naming_shortage(self, doing: str) -> AbstractContextManager[None]:
+        return naming_shortage(
+            f"{doing} {described(self.config)}",
+            lambda: remedies(self.config, begun=bool(checkpoints(self.checkpoints))),
+            lambda: what_stays(self.checkpoints),
+        )
 
     def _result_weights(self) -> AbstractContextManager[None]:
         return nullcontext() if self.average is None else self.average.in_place()
@@ -110,6 +141,12 @@ class Trainer:
         done, extra = load_checkpoint(self.engine, self.checkpoints, self._owner)
         if self.average is not None and done:
             self.average.restore(extra["average"])
+        if done > self.config.iterations:
+            raise UserError(
+                f"the checkpoint of step {done} in {self.checkpoints} is further than "
+                f"sdxl_finetune.iterations ({self.config.iterations}): set it to at least {done}, "
+                "or remove that folder to start again"
+            )
         return done
 
     def _save(self, done: int) -> None:
@@ -132,7 +169,7 @@ class Trainer:
         losses_b = torch.zeros(config.batch_size, device=engine.device)
         parts = self._own_parts()
         for part in parts:
-            latents, embeds = self.data.batch(items[part], engine.device)
+            latents, embeds, ids = self.data.batch(items[part], engine.device)
             losses = v_prediction_loss(
                 engine,
                 self.schedule,
@@ -141,6 +178,7 @@ class Trainer:
                 draw.noise_bchw[part].to(engine.device),
                 draw.t_b[part].to(engine.device),
                 self.model.image_size,
+                ids,
             )
             engine.backward(losses.mean())
             losses_b[part] = losses.detach()
@@ -158,7 +196,8 @@ class Trainer:
 
     def _checked_norm(self, step: int, items: list[int], losses_b: Tensor) -> float:
         norm = gradient_norm(self.engine, self.config.zero_stage)
-        require_finite_step(step + 1, items, losses_b, norm, what_stays(self.checkpoints))
+        kept = what_stays(self.checkpoints)
+        require_finite_step(step + 1, items, losses_b, norm, kept, self.data.name_of)
         return norm
 
     def _own_parts(self) -> list[slice]:

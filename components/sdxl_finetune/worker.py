@@ -10,6 +10,7 @@ tracker, and the sentence of a user's error to `WORK/failure.txt`.
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
 from collections.abc import Callable, Mapping
@@ -28,6 +29,7 @@ from components.sdxl_finetune.samples import FOLDER, Images, leave_file
 
 CONFIG, CACHE, CHECKPOINTS = "config.json", "cache", "checkpoints"
 METRICS, RESULT, FAILURE = "metrics.jsonl", "unet", "failure.txt"
+STEPS = "steps.txt"  # in the result
 
 Log = Callable[[Mapping[str, float], int], None]
 Show = Callable[[Images, int], None]
@@ -46,11 +48,17 @@ def train_in_process(config: Config, work: Path, log: Log, show: Show) -> None:
     trainer.train()
     if trainer.average is not None:
         trainer.average.copy_to_parameters()
-    write_result(model.unet, work)
+    write_result(model.unet, work, config.iterations)
 
 
-def write_result(unet: Any, work: Path) -> None:
-    """Write the UNet to `work`, whole or not at all; all processes call this."""
+def is_trained(work: Path, steps: int) -> bool:
+    """Whether the result of so many steps is there; a longer training continues that of before."""
+    note = work / RESULT / STEPS
+    return note.exists() and note.read_text() == str(steps)
+
+
+def write_result(unet: Any, work: Path, steps: int) -> None:
+    """Write the UNet after so many steps, whole or not at all; all processes call this."""
     import deepspeed
 
     # At ZeRO 3 this brings every parameter's shards together; else it does nothing.
@@ -59,9 +67,24 @@ def write_result(unet: Any, work: Path) -> None:
             partial = work / f".{RESULT}.partial"
             shutil.rmtree(partial, ignore_errors=True)
             unet.save_pretrained(partial, safe_serialization=True)
+            (partial / STEPS).write_text(str(steps))
             shutil.rmtree(work / RESULT, ignore_errors=True)
             partial.rename(work / RESULT)
     torch.distributed.barrier()
+
+
+def leave_reason(reason: str, work: Path) -> None:
+    """Print why a process ends, and leave it for the stage unless another process has done so.
+
+    Where all stop for the same reason, one of them says it.
+    """
+    try:
+        with (work / FAILURE).open("x", encoding="utf-8") as file:
+            file.write(reason)
+    except FileExistsError:
+        if (work / FAILURE).read_text(encoding="utf-8") == reason:
+            return
+    print(f"sdxl_finetune: process {os.environ.get('RANK', '0')}: {reason}", flush=True)
 
 
 def main() -> None:
@@ -78,12 +101,13 @@ def main() -> None:
 
     try:
         train_in_process(config, work, log, show)
-    except (UserError, Preempted) as error:
-        if not torch.distributed.is_initialized() or torch.distributed.get_rank() == 0:
-            print(f"sdxl_finetune: {error}", flush=True)
-            if isinstance(error, UserError):
-                (work / FAILURE).write_text(str(error), encoding="utf-8")
-        sys.exit(2 if isinstance(error, UserError) else error.code)
+    except Preempted as end:
+        if torch.distributed.get_rank() == 0:
+            print(f"sdxl_finetune: {end}", flush=True)
+        sys.exit(end.code)
+    except UserError as error:
+        leave_reason(str(error), work)
+        sys.exit(2)
     torch.distributed.destroy_process_group()
 
 

@@ -12,18 +12,21 @@ from __future__ import annotations
 
 import argparse
 import gc
+import itertools
 import json
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from diffusers import DDPMScheduler, UNet2DConditionModel
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from components.core.diffusion.denoiser import PromptEmbeds
-from components.core.diffusion.loss import v_prediction_loss
+from components.core.diffusion.denoiser import PromptEmbeds, time_ids
 from components.core.diffusion.schedule import SCHEDULER_SETTINGS, NoiseSchedule
 from components.sdxl_finetune.config import Config
 from components.sdxl_finetune.device import announce_device
@@ -94,6 +97,21 @@ class Data:
         )
         self.image_size = side * 8
 
+    def __len__(self) -> int:
+        return len(self.latents)
+
+    def batch(
+        self, items: NDArray[np.int64], device: torch.device | str
+    ) -> tuple[Tensor, PromptEmbeds, Tensor]:
+        """As the stage's cache gives it."""
+        rows = torch.from_numpy(items)
+        ids = time_ids(len(rows), self.image_size)
+        return self.latents[rows].to(device), self.embeds[rows].to(device), ids.to(device)
+
+    def name_of(self, item: int) -> str:
+        """Of a grid."""
+        return f"random {item}"
+
     def examples(self) -> list[Example]:
         """As the script holds them."""
         size = (self.image_size, self.image_size)
@@ -105,31 +123,28 @@ class Data:
         ]
 
 
-def ours(unet: nn.Module, config: Config, data: Data, device: str) -> Callable[[], None]:
-    """A step of the stage: its engine, its loss, its precision."""
+@dataclass(frozen=True)
+class Parts:
+    """What the trainer uses of a model that has neither VAE nor text encoders."""
+
+    unet: nn.Module
+    schedule: NoiseSchedule
+    latent_shape: tuple[int, ...]
+    image_size: int
+
+
+def ours(unet: nn.Module, config: Config, data: Data, device: str) -> Callable[[], Any]:
+    """The trainer's own step, with all that it draws, checks and averages."""
     announce_device(device)
-    from components.sdxl_finetune.engine import start_engine
+    from components.sdxl_finetune.trainer import Trainer
 
-    unet.requires_grad_(True).train()
-    if config.gradient_checkpointing:
-        unet.enable_gradient_checkpointing()
-    engine = start_engine(unet, config)
-    scheduler = DDPMScheduler(**SCHEDULER_SETTINGS)
-    schedule = NoiseSchedule.from_scheduler(scheduler)
-
-    def step() -> None:
-        for part in range(0, config.batch_size, config.micro_batch_size):
-            rows = slice(part, part + config.micro_batch_size)
-            latents = data.latents[rows].to(engine.device)
-            t: Tensor = torch.randint(0, schedule.train_steps, (len(latents),)).to(engine.device)
-            losses = v_prediction_loss(
-                engine, schedule, latents, data.embeds[rows].to(engine.device),
-                torch.randn_like(latents), t, data.image_size,
-            )  # fmt: skip
-            engine.backward(losses.mean())
-            engine.step()
-
-    return step
+    schedule = NoiseSchedule.from_scheduler(DDPMScheduler(**SCHEDULER_SETTINGS))
+    shape = tuple(data.latents.shape[1:])
+    parts: Any = Parts(unet, schedule, shape, data.image_size)
+    given: Any = data
+    trainer = Trainer(config, parts, given, Path("unused"), lambda metrics, step: None)
+    steps = itertools.count()
+    return lambda: trainer._step(next(steps))
 
 
 def public(unet: nn.Module, config: Config, data: Data) -> Callable[[], Any]:
@@ -151,7 +166,7 @@ def measure(model: Model, config: Config, steps: int) -> list[Result]:
     cost = count_unet(model, autocast=config.precision == "bfloat16", gpu=device == "cuda")
     estimate = memory_of(
         cost, zero=config.zero_stage, gpus=1, micro_batch=config.micro_batch_size,
-        checkpointing=config.gradient_checkpointing,
+        checkpointing=config.gradient_checkpointing, ema=config.ema_decay > 0,
     ).total  # fmt: skip
     data, results = Data(model, batch), []
     print(f"matrices: {rate / 1e12:.1f} TFLOP/s; {cost.training_flops / 1e12:.2f} TFLOP an image")
@@ -177,6 +192,10 @@ def main(arguments: list[str] | None = None) -> list[Result]:
     parser.add_argument("--steps", type=int, default=10)
     parser.add_argument("--device", default="cuda", choices=("cuda", "cpu"))
     parser.add_argument("--gradient-checkpointing", action="store_true")
+    parser.add_argument("--zero-stage", type=int, default=0, choices=range(4))
+    parser.add_argument("--channels-last", action="store_true")
+    parser.add_argument("--compile", action="store_true")
+    parser.add_argument("--ema", type=float, default=0.0, metavar="DECAY")
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args(arguments)
     if given.device == "cuda" and not torch.cuda.is_available():
@@ -184,6 +203,8 @@ def main(arguments: list[str] | None = None) -> list[Result]:
     config = Config(
         batch_size=given.micro_batch, micro_batch_size=given.micro_batch, precision="bfloat16",
         gradient_checkpointing=given.gradient_checkpointing, device=given.device,
+        zero_stage=given.zero_stage, channels_last=given.channels_last, compile=given.compile,
+        ema_decay=given.ema,
     )  # fmt: skip
     results = measure(describe(given.base_model), config, given.steps)
     if given.json:

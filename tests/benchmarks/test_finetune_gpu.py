@@ -21,7 +21,8 @@ def test_the_arithmetic() -> None:
 def test_both_ways_run_and_are_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     build_small(["old red brick wall"], SmallConfig.micro()).save(tmp_path / "model")
     words = ["--device", "cpu", "--base-model", str(tmp_path / "model"), "--micro-batch", "2"]
-    public, ours = main([*words, "--steps", "1", "--gradient-checkpointing"])
+    ways = ["--gradient-checkpointing", "--zero-stage", "2", "--channels-last", "--ema", "0.9"]
+    public, ours = main([*words, "--steps", "1", *ways])
     assert (public.name, ours.name) == ("the public way", "ours")
     for one in (public, ours):
         assert one.images_per_second == pytest.approx(2 / one.step_seconds)

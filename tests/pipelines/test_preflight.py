@@ -1,13 +1,16 @@
 """Sources that cannot work are told before the first stage, in one sentence."""
 
+import re
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from components.core.errors import UserError
+from components.sdxl_finetune.config import Config
 from pipelines.local import Sources, run_local
 from pipelines.preflight import check_sources
+from pipelines.preflight_memory import check_memory
 from pipelines.recipe import load_recipe
 
 
@@ -54,3 +57,32 @@ def test_usable_folders_and_embedded_data_pass(folder: Path) -> None:
     check_sources("", "", "")
     Image.new("RGB", (64, 64), (120, 60, 40)).save(folder / "inner" / "albedo.png")
     check_sources(str(folder), "", str(folder))
+
+
+@pytest.fixture
+def two_gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine whose nvidia-smi knows two GPUs, one of them with 2 GiB."""
+    tool = tmp_path / "bin" / "nvidia-smi"
+    tool.parent.mkdir()
+    tool.write_text("#!/bin/sh\necho 'NVIDIA Tiny, 2048'\necho 'NVIDIA Large, 81559'\n")
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tool.parent}:/usr/bin:/bin")
+
+
+@pytest.mark.usefixtures("two_gpus")
+def test_a_training_that_does_not_fit_is_told_with_what_would() -> None:
+    """What it says fits is found to fit."""
+
+    def config(**changes: object) -> Config:
+        given = {"batch_size": 512, "micro_batch_size": 256, "device": "cuda", **changes}
+        return Config.model_validate(given)
+
+    with pytest.raises(UserError, match=r"NVIDIA Tiny has 1\.8 GiB .* micro_batch_size=") as error:
+        check_memory(config())
+    found = dict(
+        re.findall(r"(zero_stage|micro_batch_size|gradient_checkpointing)=(\w+)", str(error.value))
+    )
+    check_memory(config(**found))
+    check_memory(config(device="cpu"))
+    with pytest.raises(UserError, match="processes is 4, but this machine has 2 GPUs"):
+        check_memory(config(processes=4, micro_batch_size=1))

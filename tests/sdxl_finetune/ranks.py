@@ -27,12 +27,14 @@ OF_ZERO = "deepspeed.runtime.zero.muon.muon_optimizer"
 
 @dataclass(frozen=True)
 class Trouble:
-    """What happens to one rank: a signal after a step, or a sample that is not a number."""
+    """What happens to one rank: a signal after a step, a sample that is not a number, or no memory
+    from a step on."""
 
     rank: int = 1
     after_step: int = 0
     signal: int = 0
     poisoned_item: int = -1
+    no_memory_at: int = 0
 
 
 def train_ranks(
@@ -76,13 +78,13 @@ def _rank(rank: int, size: int, port: int, work: Path, trouble: Trouble | None) 
     torch.set_num_threads(1)
     write = worker.write_result
 
-    def digest_and_write(unet: Any, folder: Path) -> None:
+    def digest_and_write(unet: Any, folder: Path, steps: int) -> None:
         if not hasattr(next(unet.parameters()), "ds_tensor"):
             digest = hashlib.sha256()
             for parameter in unet.parameters():
                 digest.update(parameter.detach().numpy().tobytes())
             (folder / f"digest{rank}.txt").write_text(digest.hexdigest())
-        write(unet, folder)
+        write(unet, folder, steps)
 
     worker.write_result = digest_and_write
     if trouble is not None and trouble.rank == rank:
@@ -92,14 +94,18 @@ def _rank(rank: int, size: int, port: int, work: Path, trouble: Trouble | None) 
 
 
 def _make_trouble(trouble: Trouble, data: Any, trainer: Any) -> None:
+    import torch
+
     batch, step_once = data.batch, trainer._step
 
     def poisoned(self: Any, items: Any, device: Any) -> Any:
-        latents, embeds = batch(self, items, device)
+        latents, embeds, ids = batch(self, items, device)
         latents[items == trouble.poisoned_item] = float("nan")
-        return latents, embeds
+        return latents, embeds, ids
 
     def interrupted(self: Any, step: int) -> Any:
+        if trouble.no_memory_at == step + 1:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nGPU 1")
         result = step_once(self, step)
         if trouble.signal and step + 1 == trouble.after_step:
             os.kill(os.getpid(), trouble.signal)

@@ -55,6 +55,10 @@ class Pictures(NullTracker):
         self.found[name] = image
 
 
+def go_on() -> bool:
+    return False
+
+
 @pytest.mark.usefixtures("group")
 def test_heldout_loss_is_of_test_grids_and_changes_with_the_weights_alone(
     base_model: Path, dataset: Path, tmp_path: Path
@@ -93,7 +97,7 @@ def test_what_is_switched_off_is_not_computed(base_model: Path, tmp_path: Path) 
     model, config = load_model(str(base_model)), Config(heldout_every=0, preview_every=0)
     observer = Observer(config, model, tmp_path, tmp_path / "cache", never, never)
     for done in range(3):
-        observer(Engine(model.unet), done, never)
+        observer(Engine(model.unet), done, never, never)
 
 
 @pytest.mark.usefixtures("group")
@@ -111,12 +115,12 @@ def test_what_is_measured_are_the_averaged_weights(
     )  # fmt: skip
     average = Average(model.unet, decay=0.9)
     start = model.unet.conv_out.bias.detach().clone()
-    observer(Engine(model.unet), 0, average.in_place)
+    observer(Engine(model.unet), 0, average.in_place, go_on)
     with torch.no_grad():
         model.unet.conv_out.bias += 1.0
     trained = model.unet.conv_out.bias.detach().clone()
-    observer(Engine(model.unet), 1, average.in_place)
-    observer(Engine(model.unet), 2, nullcontext)
+    observer(Engine(model.unet), 1, average.in_place, go_on)
+    observer(Engine(model.unet), 2, nullcontext, go_on)
     assert found[0] == found[1] < found[2]
     assert torch.equal(model.unet.conv_out.bias, trained)
     average.copy_to_parameters()
@@ -140,3 +144,43 @@ def test_grids_are_shown_with_renderings_and_files_once(tmp_path: Path) -> None:
     rendered = tracker.found["renderings/0000040.png"]
     assert rendered.shape == (24, 48, 3)
     assert rendered[:, 24:].mean() < 0.5 * rendered[:, :24].mean()
+
+
+@pytest.mark.usefixtures("group")
+def test_looking_is_left_off_between_two_passes(
+    base_model: Path, dataset: Path, tmp_path: Path
+) -> None:
+    """A checkpoint is waited for then; the weights in place are those that are trained again."""
+    model = load_model(str(base_model))
+    config = Config(
+        heldout_items=2, heldout_every=1, micro_batch_size=1, preview_every=1, preview_prompts=1,
+        preview_steps=6,
+    )  # fmt: skip
+    build_heldout([dataset], model, config, tmp_path / "heldout.safetensors")
+    (tmp_path / "prompts.json").write_text('["oak"]')
+    found: list[str] = []
+    observer = Observer(
+        config, model, tmp_path, tmp_path,
+        lambda metrics, done: found.append("measured"), lambda grids, done: found.append("shown"),
+    )  # fmt: skip
+    average = Average(model.unet, decay=0.9)
+    with torch.no_grad():
+        model.unet.conv_out.bias += 1.0
+    trained = model.unet.conv_out.bias.detach().clone()
+    model.unet.train().register_forward_hook(lambda *_: found.append("pass"))
+
+    def look(asked_after: int) -> int:
+        found.clear()
+        asked = lambda: found.count("pass") >= asked_after  # noqa: E731
+        observer(Engine(model.unet), 1, average.in_place, asked)
+        assert torch.equal(model.unet.conv_out.bias, trained)
+        assert model.unet.training
+        return found.count("pass")
+
+    assert look(asked_after=1) == 1
+    assert "measured" not in found
+    assert look(asked_after=4) == 4
+    assert "measured" in found
+    assert "shown" not in found
+    assert look(asked_after=100) == 8
+    assert "shown" in found

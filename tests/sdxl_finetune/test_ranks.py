@@ -145,7 +145,59 @@ def test_a_bad_sample_of_one_rank_stops_both_before_the_step(
     codes, _ = train_ranks(config, work, Trouble(1, poisoned_item=item))
     assert codes == [2, 2]
     reason = (work / "failure.txt").read_text()
-    assert f"loss is not finite at step 4 (item {item}), which was not taken" in reason
+    key = f"{item:08d} of dataset/00000.tar '"
+    assert f"loss is not finite at step 4 (item {key}" in reason
     assert "the checkpoint of step 2 stays" in reason
     assert [path.name for path in checkpoints(work / "checkpoints")] == ["step-0000002"]
     assert not (work / "unet").exists()
+
+
+def test_a_rank_without_memory_says_what_would_fit_and_the_checkpoint_stays(
+    base_model: Path, prepare: Prepare, undisturbed: Path
+) -> None:
+    """The change that it names continues the training."""
+    work = prepare("no-memory")
+    config = two_ranks(base_model, micro_batch_size=2)
+    codes, _ = train_ranks(config, work, Trouble(1, no_memory_at=3))
+    assert codes[1] == 2
+    assert codes[0] != 0
+    reason = (work / "failure.txt").read_text()
+    assert "too little memory in step 3 with micro_batch_size 2 at zero_stage 2" in reason
+    assert "Tried to allocate 2.00 GiB): set sdxl_finetune.micro_batch_size to 1, or" in reason
+    assert reason.endswith(f"the checkpoint of step 2 stays in {work / 'checkpoints'}")
+    assert train_ranks(two_ranks(base_model), work)[0] == [0, 0]
+    assert deviation(base_model, undisturbed, work) < 0.01
+
+
+def test_what_only_rank_1_finds_wrong_is_said(base_model: Path, prepare: Prepare) -> None:
+    work, config = prepare("damaged"), two_ranks(base_model, iterations=2, heldout_every=0)
+    assert train_ranks(config, work)[0] == [0, 0]
+    [file] = (work / "checkpoints" / "step-0000002").glob("*zero_pp_rank_1_*")
+    file.write_bytes(file.read_bytes()[:100])
+    shutil.rmtree(work / "unet")
+    codes, _ = train_ranks(two_ranks(base_model, heldout_every=0), work)
+    assert codes[1] == 2
+    assert codes[0] != 0
+    assert "step-0000002 is damaged" in (work / "failure.txt").read_text()
+    assert not (work / "unet").exists()
+
+
+def test_the_papers_way_of_computing_on_two_ranks(
+    base_model: Path, prepare: Prepare, undisturbed: Path
+) -> None:
+    """bfloat16 and gradient checkpointing at ZeRO 2 and 3, against float32 without it."""
+    found = []
+    for stage in (2, 3):
+        work = prepare(f"paper{stage}")
+        config = two_ranks(
+            base_model, zero_stage=stage, precision="bfloat16", gradient_checkpointing=True,
+            iterations=2, ema_decay=0.0, heldout_every=0, preview_every=0,
+        )  # fmt: skip
+        assert train_ranks(config, work)[0] == [0, 0]
+        assert (work / WEIGHTS).exists()
+        for name, rtol in (("loss", 0.02), ("gradient_norm", 0.1)):
+            plain, paper = logged(undisturbed, name), logged(work, name)
+            np.testing.assert_allclose(paper[1], plain[1], rtol=rtol)
+            np.testing.assert_allclose(paper[2], plain[2], rtol=rtol)
+        found.append(logged(work, "loss"))
+    np.testing.assert_allclose(list(found[0].values()), list(found[1].values()), rtol=1e-3)

@@ -23,8 +23,10 @@ def test_a_finite_step_passes() -> None:
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_the_samples_of_a_loss_that_is_not_finite_are_named(value: float) -> None:
     losses_b = torch.tensor([0.5, value, 0.1, value])
-    with pytest.raises(UserError, match=r"loss is not finite at step 12 \(items 6, 8\)") as error:
-        require_finite_step(12, [5, 6, 7, 8], losses_b, 1.0, KEPT)
+    with pytest.raises(
+        UserError, match=r"loss is not finite at step 12 \(items grid 6, grid 8\)"
+    ) as error:
+        require_finite_step(12, [5, 6, 7, 8], losses_b, 1.0, KEPT, "grid {}".format)
     assert "learning_rate" in str(error.value)
     assert str(error.value).endswith(KEPT)
 

@@ -242,6 +242,8 @@ def test_it_learns_and_the_result_opens_in_stock_diffusers(
     run(config, dataset=[dataset], output=output, work=tmp_path / "work", tracker=recorder)
     assert np.mean(recorder.losses[-5:]) < 0.8 * np.mean(recorder.losses[:5])
     last = recorder.rows[-1][1]
+    assert last["memory_gib"] >= last["memory_gib_least"] > 0.01
+    assert 0.0 < last["utilisation"] < 64  # cores in use
     assert {"loss", "loss_t0", "loss_t3", "gradient_norm", "images_per_second"} <= set(last)
     assert last["gradient_norm"] > 0
     assert recorder.images["samples.png"].shape == (32, 96, 3)
@@ -260,9 +262,6 @@ def test_resuming_continues_the_averaged_weights(
     no = NullTracker()
     run(whole, dataset=[dataset], output=tmp_path / "a", work=tmp_path / "w1", tracker=no)
     run(half, dataset=[dataset], output=tmp_path / "b", work=tmp_path / "w2", tracker=no)
-    for file in (tmp_path / "w2" / "unet").iterdir():
-        file.unlink()
-    (tmp_path / "w2" / "unet").rmdir()
     run(whole, dataset=[dataset], output=tmp_path / "c", work=tmp_path / "w2", tracker=no)
     expected, resumed = weights(tmp_path / "a"), weights(tmp_path / "c")
     assert all(torch.equal(resumed[name], value) for name, value in expected.items())

@@ -14,7 +14,7 @@ import torch
 from diffusers import DDPMScheduler, StableDiffusionXLPipeline
 from numpy.typing import NDArray
 
-from components.core.diffusion.denoiser import PromptEmbeds
+from components.core.diffusion.denoiser import PromptEmbeds, time_ids
 from components.core.diffusion.model import load_model
 from components.core.errors import UserError
 from components.core.platform.tracking import NullTracker
@@ -40,9 +40,14 @@ class TwoItems:
     def __len__(self) -> int:
         return 2
 
-    def batch(self, items: NDArray[np.int64], device: Any) -> tuple[torch.Tensor, PromptEmbeds]:
+    def batch(
+        self, items: NDArray[np.int64], device: Any
+    ) -> tuple[torch.Tensor, PromptEmbeds, torch.Tensor]:
         chosen = torch.from_numpy(items)
-        return self.latents[chosen], self.embeds[chosen]
+        return self.latents[chosen], self.embeds[chosen], time_ids(len(items), 32)
+
+    def name_of(self, item: int) -> str:
+        return str(item)
 
 
 def test_a_step_feeds_the_unet_what_stock_diffusers_does(

@@ -53,17 +53,26 @@ class PromptEmbeds:
 def time_ids(batch: int, image_size: int, device: torch.device | str = "cpu") -> Tensor:
     """SDXL's micro-conditioning (B, 6): original size, crop, target size, in pixels.
 
-    Grids are never cropped out of larger images (augmentation rolls tileable maps instead), so the
-    crop is (0, 0) in training as in sampling.
+    Of grids as they are sampled, which no one has cropped: the crop is (0, 0).
     """
     row = [image_size, image_size, 0, 0, image_size, image_size]
     return torch.tensor([row] * batch, dtype=torch.float32, device=device)
 
 
 def predict_velocity(
-    unet: nn.Module, x_bchw: Tensor, t_b: Tensor, embeds: PromptEmbeds, image_size: int
+    unet: nn.Module,
+    x_bchw: Tensor,
+    t_b: Tensor,
+    embeds: PromptEmbeds,
+    image_size: int,
+    ids_b6: Tensor | None = None,
 ) -> Tensor:
-    """The UNet's velocity (B, C, H, W) at timesteps `t_b` (B,), in float32."""
+    """The UNet's velocity (B, C, H, W) at timesteps `t_b` (B,), in float32.
+
+    ids_b6: size and crop of each picture, if not those of `time_ids`.
+    """
+    if ids_b6 is None:
+        ids_b6 = time_ids(len(x_bchw), image_size, x_bchw.device)
     dtype = next(unet.parameters()).dtype
     velocity = unet(
         x_bchw.to(dtype),
@@ -71,7 +80,7 @@ def predict_velocity(
         encoder_hidden_states=embeds.tokens_bld.to(dtype),
         added_cond_kwargs={
             "text_embeds": embeds.pooled_bd.to(dtype),
-            "time_ids": time_ids(len(x_bchw), image_size, x_bchw.device).to(dtype),
+            "time_ids": ids_b6.to(dtype),
         },
         return_dict=False,
     )[0]

@@ -23,11 +23,15 @@ def v_prediction_loss(
     noise_bchw: Tensor,
     t_b: Tensor,
     image_size: int,
+    ids_b6: Tensor | None = None,
 ) -> Tensor:
-    """Mean squared error per sample, (B,) float32; `.mean()` is the loss to descend."""
+    """Mean squared error per sample, (B,) float32; `.mean()` is the loss to descend.
+
+    ids_b6: see `predict_velocity`.
+    """
     noisy = schedule.add_noise(latents_bchw, noise_bchw, t_b)
     target = schedule.velocity(latents_bchw, noise_bchw, t_b)
-    velocity = predict_velocity(unet, noisy, t_b, embeds, image_size)
+    velocity = predict_velocity(unet, noisy, t_b, embeds, image_size, ids_b6)
     return ((velocity - target.float()) ** 2).flatten(1).mean(dim=1)
 
 

@@ -56,7 +56,7 @@ def scheduler_settings(config: Mapping[str, Any], source: str = "the scheduler")
 class NoiseSchedule:
     """Cumulative signal level of every training step; index -1 stands for the clean image."""
 
-    alphas_cumprod: Tensor  # (T,) float64, decreasing, the last one exactly 0
+    alphas_cumprod: Tensor  # (T,) float64, decreasing, the last one exactly 0; on any device
 
     @classmethod
     def from_scheduler(cls, scheduler: Any) -> NoiseSchedule:
@@ -68,6 +68,10 @@ class NoiseSchedule:
         # Some schedulers put 2^-24 here to keep epsilon finite; v needs no such aid.
         alphas_cumprod[-1] = 0.0
         return cls(alphas_cumprod)
+
+    def to(self, device: torch.device | str) -> NoiseSchedule:
+        """The same on another device, on which its timesteps then need not be waited for."""
+        return NoiseSchedule(self.alphas_cumprod.to(device))
 
     @property
     def train_steps(self) -> int:
@@ -91,7 +95,7 @@ class NoiseSchedule:
         return 1.0 if t < 0 else float(self.alphas_cumprod[t])
 
     def _levels(self, t_b: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
-        alpha_bar = self.alphas_cumprod[t_b.to("cpu", torch.long)]
+        alpha_bar = self.alphas_cumprod[t_b.to(self.alphas_cumprod.device, torch.long)]
         shape = (-1,) + (1,) * (like.ndim - 1)
         signal, noise = alpha_bar.sqrt(), (1.0 - alpha_bar).sqrt()
         return signal.to(like).view(shape), noise.to(like).view(shape)

@@ -129,7 +129,12 @@ class GridShards:
 
     def _descriptor(self, shard: Path) -> int:
         if shard not in self._open:
-            self._open[shard] = os.open(shard, os.O_RDONLY)
+            try:
+                self._open[shard] = os.open(shard, os.O_RDONLY)
+            except FileNotFoundError as error:
+                raise UserError(
+                    f"{shard} is missing, but {INDEX} names it; run synthetic_data again"
+                ) from error
         return self._open[shard]
 
     def close(self) -> None:

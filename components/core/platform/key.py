@@ -36,6 +36,31 @@ def stage_key(
     return hash_text(json.dumps(parts, sort_keys=True))[:20]
 
 
+def work_key(
+    key: str,
+    stage: str,
+    config: BaseModel,
+    hashes: Mapping[str, str],
+    parameters: Mapping[str, str],
+) -> str:
+    """Returns the name of the folder in which a stage keeps what an attempt left half-done.
+
+    That of the result, `key`, unless the stage's `Config` names in `MAY_CHANGE` the settings that
+    may differ between two attempts at the same work. Then neither these nor the code count, and
+    the stage itself refuses what it cannot continue.
+    """
+    changeable: frozenset[str] = getattr(type(config), "MAY_CHANGE", frozenset())
+    if not changeable:
+        return key
+    parts = {
+        "stage": stage,
+        "config": config.model_dump(mode="json", exclude=set(changeable)),
+        "inputs": dict(hashes),
+        "parameters": {name: fingerprint(uri) for name, uri in parameters.items()},
+    }
+    return hash_text(json.dumps(parts, sort_keys=True))[:20]
+
+
 def source_hash(stage: str) -> str:
     """Returns a hash of the code and shipped weights that a stage's result depends on."""
     packages = [*SHARED_SOURCE, f"components.{stage}"]

@@ -2,8 +2,9 @@
 
 A stage's key is a hash of its configuration, the content of its inputs, the listings of the
 folders it is given and the source it runs. A finished artifact with that key in the store is
-reused before anything heavy is imported; a killed stage finds its checkpoints in the key's work
-folder. Kubeflow's own cache cannot do this: its key leaves out the code.
+reused before anything heavy is imported; a killed stage finds its checkpoints in its work folder,
+also after a change of settings that it lets change (see `work_key`). Kubeflow's own cache cannot
+do this: its key leaves out the code.
 """
 
 import errno
@@ -29,9 +30,10 @@ from components.core.platform.artifacts import (
     write_manifest,
 )
 from components.core.platform.journal import RUN_NOTE, journal
-from components.core.platform.key import stage_key
+from components.core.platform.key import stage_key, work_key
 from components.core.platform.lifeline import follow
 from components.core.platform.pipeline_run import watching
+from components.core.platform.settings import log_settings
 from components.core.platform.tracking import StageTracker, stage_run
 from components.core.platform.tracking_errors import tracking_errors
 
@@ -110,7 +112,8 @@ def execute(
     hashes = {name: content_hash(given) for name, given in inputs.items()}
     key = stage_key(stage, config, hashes, parameters)
     folder = Path(os.environ.get(STORE) or output.parent / ".store") / stage
-    finished, work = folder / key, folder / f"{key}.work"
+    finished = folder / key
+    work = folder / f"{work_key(key, stage, config, hashes, parameters)}.work"
     reused = cached and ((finished / MANIFEST).is_file() or fetch(stage, key, finished))
     if reused:
         print(f"{stage}: reused {key}", flush=True)
@@ -180,7 +183,7 @@ def _run(
                 manifest = read_manifest(path)
                 if manifest.kind in DATASETS:
                     tracker.log_dataset(path, manifest.content_hash, context=name)
-        tracker.log_params(flat(config.model_dump(mode="json")))
+        log_settings(tracker, stage, config, work)
         module = importlib.import_module(f"components.{stage}.stage")
         try:
             module.run(config, **inputs, **parameters, output=finished, work=work, tracker=tracker)
@@ -219,17 +222,6 @@ def _tracker(
         note.write_text(tracker.run_id)
         with watching(tracker.client, parent):
             yield tracker
-
-
-def flat(values: Mapping[str, object], prefix: str = "") -> dict[str, object]:
-    """Returns nested settings as `section.key` names."""
-    result: dict[str, object] = {}
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            result |= flat(value, f"{prefix}{name}.")
-        else:
-            result[f"{prefix}{name}"] = value
-    return result
 
 
 def link(source: Path, target: Path) -> None:

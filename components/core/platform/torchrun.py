@@ -15,11 +15,20 @@ from components.core.errors import UserError
 from components.core.platform.preemption import ended_by_sigterm
 from components.core.platform.tracking import Tracker
 
+SHUTDOWN_SECONDS = 600
+"""How long a process that was told to end may take to save; torchrun's own 30 seconds are too
+short for tens of gigabytes. The Trainer's runtime (manifests/trainer) waits a minute longer."""
+
+
+def shutdown_option(seconds: int = SHUTDOWN_SECONDS) -> str:
+    """torchrun's option with the time between SIGTERM and SIGKILL."""
+    return f"--shutdown-timeout={seconds}"
+
 
 def torchrun_here(module: Sequence[str], processes: int) -> list[str]:
     """The command that starts a module, with its arguments, as a group of processes."""
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    return [*launcher, f"--nproc-per-node={processes}", "-m", *module]
+    return [*launcher, f"--nproc-per-node={processes}", shutdown_option(), "-m", *module]
 
 
 def train_here(command: Sequence[str], processes: int, watch: Callable[[], None]) -> None:

@@ -14,10 +14,13 @@ from components.core.platform.key import _file_hashes
 from components.core.platform.stage import content_hash, execute, run_task
 
 CONFIG = """
+from typing import ClassVar
 from pydantic import BaseModel
 class Config(BaseModel, frozen=True, extra="forbid"):
+    MAY_CHANGE: ClassVar[frozenset[str]] = frozenset({"pace"})
     seed: int = 0
     value: int = 1
+    pace: int = 1
 """
 STAGE = """
 from components.core.errors import UserError
@@ -27,7 +30,7 @@ def run(config, *, photos, source=None, output, work, tracker):
         file.write("x")
     if config.value < 0:
         raise UserError("value must not be negative: give another.")
-    if config.value == 9 and len((work / "attempts").read_text()) < 2:
+    if config.value >= 9 and len((work / "attempts").read_text()) < 2:
         raise KeyboardInterrupt
     tracker.log_metrics({"loss": 0.5}, step=1)
     with new_artifact(output, "prompts", producer="toy", config=config) as folder:
@@ -109,6 +112,27 @@ def test_a_killed_stage_finds_its_work_and_its_run(place: Path) -> None:
     (killed,) = [run for run in runs if run.data.params["value"] == "9"]
     assert killed.info.status == "FINISHED"
     assert killed.data.metrics["loss"] == 0.5
+
+
+def test_settings_that_may_change_are_changed_for_a_killed_stage(place: Path, toy: Path) -> None:
+    """Its run is continued, though MLflow lets no parameter change; the result is another one."""
+    import mlflow
+
+    with pytest.raises(KeyboardInterrupt):
+        run(place, "1", value=10)
+    (toy / "faster.py").write_text("# the code was changed, too\n")
+    with pytest.raises(KeyboardInterrupt):
+        run(place, "1", value=11, pace=2)  # other work
+    changed = run(place, "1", value=10, pace=2)
+    assert (place / "1" / "attempts").read_text() == "xx"
+    assert run(place, "3", value=10, pace=2)["key"] == changed["key"]
+    client = mlflow.MlflowClient()
+    experiment = client.get_experiment_by_name("realmat")
+    assert experiment is not None
+    runs = client.search_runs([experiment.experiment_id])
+    (resumed,) = [run for run in runs if run.data.params["value"] == "10"]
+    assert resumed.data.params["pace"] == "1"
+    assert resumed.data.tags["resumed.pace"] == "2"
 
 
 def test_a_users_error_is_a_sentence_and_exit_code_2(
