@@ -15,7 +15,7 @@ from PIL import Image
 from components.core.errors import UserError
 from components.core.materials.material import FloatArray
 
-_UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
+UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 """What Pillow raises for damaged files, format by format."""
 
 
@@ -32,7 +32,7 @@ def read_map(path: Path) -> FloatArray:
         with Image.open(path) as image:
             image.load()
             return _floats(image)
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise UserError(
             f"{path}: not a readable image; expected a complete PNG, JPEG, TIFF or EXR map"
         ) from error

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from components.core.catalogues.address import materials_folder
+from components.core.catalogues.item import set_aside
 from components.core.errors import UserError
 from components.core.materials.files import read_sidecar
 from components.core.materials.material import FloatArray, Material, resize
@@ -72,7 +73,7 @@ def usable_sets(root: Path) -> tuple[list[Path], list[Rejected]]:
     UserError if none can. Nothing stays in memory.
     """
     usable: list[Path] = []
-    left_out: list[Rejected] = []
+    left_out = [Rejected(root / name, reason) for name, reason in set_aside(root)]
     for folder in track(material_sets(root), "checking materials"):
         try:
             load_pbr_set(folder)
