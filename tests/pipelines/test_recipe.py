@@ -5,7 +5,11 @@ from typing import Any
 
 import pytest
 
+from components.core.catalogues.address import parse
 from components.core.errors import UserError
+from pipelines.cli import parser
+from pipelines.commands_pipeline import _sources
+from pipelines.realmat import pipeline_of
 from pipelines.recipe import STAGES, build_recipe, load_recipe, names
 
 # Section of the paper, key of the recipe, value in the paper.
@@ -46,6 +50,19 @@ PAPER: list[tuple[str, str, Any]] = [
 def test_the_paper_recipe_has_the_papers_number(section: str, key: str, value: Any) -> None:
     stage, name = key.split(".")
     assert getattr(getattr(load_recipe("paper"), stage), name) == value, f"paper, section {section}"
+
+
+def test_the_paper_renders_under_200_lights_of_poly_haven() -> None:
+    """Section 5; they are the default of the compiled pipeline and of a run on this machine."""
+    recipe = load_recipe("paper")
+    assert recipe.shared.environments == "polyhaven://200"
+    assert parse(recipe.shared.environments)[0] == 200
+    default = pipeline_of(recipe).component_spec.inputs["environments"].default
+    assert default == "polyhaven://200"
+    given = parser().parse_args(["run", "paper"])
+    assert _sources(given, recipe).environments == "polyhaven://200"
+    given = parser().parse_args(["run", "paper", "--environments", "s3://lights"])
+    assert _sources(given, recipe).environments == "s3://lights"
 
 
 def test_the_paper_searches_800_000_photographs() -> None:

@@ -26,11 +26,13 @@ CONFIG = Config(
 )  # fmt: skip
 
 
-def make(folder: Path, config: Config = CONFIG, materials: str = "") -> Path:
+def make(
+    folder: Path, config: Config = CONFIG, materials: str = "", environments: str = ""
+) -> Path:
     stage.run(
         config,
         materials=materials,
-        environments="",
+        environments=environments,
         output=folder / "out",
         work=folder / "work",
         tracker=NullTracker(),
@@ -156,7 +158,8 @@ def test_the_result_depends_neither_on_interruptions_nor_on_the_number_of_proces
 def test_given_materials_take_their_share_and_are_never_held_out(tmp_path: Path) -> None:
     for name in ("oak", "birch"):
         wood = sample("wood", np.random.default_rng(len(name)), 32)
-        save_material(wood, tmp_path / "sets" / name, licence="CC0-1.0")
+        credit = {"name": name.title(), "authors": ["A. Person", "B. Other"], "page": f"x/{name}"}
+        save_material(wood, tmp_path / "sets" / name, licence="CC0-1.0", **credit)
     (tmp_path / "sets" / "broken").mkdir()
     (tmp_path / "sets" / "broken" / "albedo.png").write_bytes(b"")
     entries = index(make(tmp_path, materials=str(tmp_path / "sets")))
@@ -164,11 +167,35 @@ def test_given_materials_take_their_share_and_are_never_held_out(tmp_path: Path)
     assert len(given) == 24
     assert {entry["split"] for entry in given} == {"train"}
     assert {entry["licence"] for entry in given} == {"CC0-1.0"}
+    assert {entry["authors"] for entry in given} == {"A. Person, B. Other"}
+    assert {entry["page"] for entry in given} == {"x/oak", "x/birch"}
+    credits = (tmp_path / "out" / "attribution.jsonl").read_text().splitlines()
+    assert sorted(map(json.loads, credits), key=lambda row: str(row["name"])) == [
+        {"name": name, "licence": "CC0-1.0", "authors": "A. Person, B. Other",
+         "page": f"x/{name.lower()}", "grids": 12}
+        for name in ("Birch", "Oak")
+    ]  # fmt: skip
     counts = json.loads((tmp_path / "out" / "counts.json").read_text())
     assert (counts["materials"], counts["materials_set_aside"]) == (2, 1)
     (named,) = map(json.loads, (tmp_path / "out" / "rejected.jsonl").read_text().splitlines())
     assert named["source"].endswith("broken")
     assert "albedo.png" in named["reason"]
+
+
+def test_the_lights_may_be_a_catalogues(made: Path, lights_address: str, tmp_path: Path) -> None:
+    """The renderings, and they alone, differ from those under the embedded lights."""
+    again = make(tmp_path, environments=lights_address)
+    np.testing.assert_array_equal(grids(again), grids(made))
+    first, other = (
+        next(
+            sample
+            for sample in stream((folder / SHARDS / "00000.tar").open("rb"))
+            if len(sample.renderings)
+        )
+        for folder in (again, made)
+    )
+    assert first.key == other.key
+    assert not np.array_equal(first.renderings[0], other.renderings[0])
 
 
 def test_a_damaged_shard_is_named(made: Path, tmp_path: Path) -> None:
