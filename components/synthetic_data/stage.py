@@ -22,7 +22,7 @@ from components.core.catalogues.address import environments_folder, materials_fo
 from components.core.materials.files import link, write_whole
 from components.core.materials.photos import Rejected
 from components.core.materials.shards import INDEX, SHARDS, GridShards
-from components.core.materials.sources import usable_sets
+from components.core.materials.sources import Sets, usable_sets
 from components.core.platform.artifacts import new_artifact
 from components.core.platform.progress import track
 from components.core.platform.tracking import Tracker
@@ -47,17 +47,22 @@ def run(
 ) -> None:
     """Write the artifact "material-grids"; `materials` is a folder of material sets or "",
     `environments` one of environment maps or "" for the embedded ones."""
-    given, set_aside = usable_sets(materials_folder(materials)) if materials else ([], [])
+    sets = usable_sets(materials_folder(materials)) if materials else Sets([], [], [])
     # Fetched here, once, and not by every process.
     light = str(environments_folder(environments)) if environments else ""
-    plan = Plan(config, given)
+    plan = Plan(config, sets.usable)
     made = make_shards(plan, light, work / SHARDS)
     with new_artifact(output, KIND, "synthetic_data", config) as folder:
         entries = gather(made, folder)
-        # Every task meets the same bad files; the first speaks of them.
-        named = set_aside if config.part == 0 else []
-        counts = {**count(plan, entries), "materials_set_aside": len(named)}
-        write_rejected(folder / "rejected.jsonl", named)
+        aside, notes, dark = told(config, sets, light)
+        counts = {
+            **count(plan, entries),
+            "materials_set_aside": len(aside),
+            "materials_noted": len({note.path for note in notes}),
+            "environments_set_aside": len(dark),
+        }
+        write_rejected(folder / "rejected.jsonl", [*aside, *dark])
+        write_rejected(folder / "notes.jsonl", notes)
         (folder / "counts.json").write_text(json.dumps(counts), encoding="utf-8")
         write_attribution(folder / "attribution.jsonl", entries)
         tracker.log_image(contact_sheet(GridShards.open([folder])), "synthetic_data.png")
@@ -103,8 +108,23 @@ def gather(shards: Iterable[Path], folder: Path) -> list[dict[str, Any]]:
     return entries
 
 
+def told(
+    config: Config, sets: Sets, light: str
+) -> tuple[list[Rejected], list[Rejected], list[Rejected]]:
+    """Materials set aside, notes on others, and environments set aside.
+
+    Every task meets the same files; the first speaks of them.
+    """
+    if config.part > 0:
+        return [], [], []
+    from components.core.rendering.environments import usable_environments
+
+    dark = usable_environments(light).left_out if light else []
+    return sets.left_out, sets.notes, [Rejected(*found) for found in dark]
+
+
 def write_rejected(file: Path, rejected: Iterable[Rejected]) -> None:
-    """{"source", "reason"} of what was set aside, a line each."""
+    """{"source", "reason"} of what was set aside or is to be told, a line each."""
     rows = ({"source": str(found.path), "reason": found.reason} for found in rejected)
     file.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), "utf-8")
 
