@@ -7,6 +7,7 @@ import pytest
 
 from components.core.catalogues.address import parse
 from components.core.errors import UserError
+from components.synthetic_data.plan import Plan
 from pipelines.cli import parser
 from pipelines.commands_pipeline import _sources
 from pipelines.realmat import pipeline_of
@@ -67,6 +68,13 @@ def test_the_paper_renders_under_200_lights_of_poly_haven() -> None:
 
 def test_the_paper_searches_800_000_photographs() -> None:
     assert load_recipe("paper").photo_retrieval.per_category * 16 == 800_000
+
+
+def test_the_laptop_shows_the_small_model_what_it_has_learnt() -> None:
+    """Base materials as the library paints them, none varied."""
+    config = load_recipe("laptop").synthetic_data
+    plan = Plan(config, [])
+    assert {plan.place(number).variation for number in range(config.variations)} == {0}
 
 
 def test_recipes_differ_in_data_only() -> None:
