@@ -112,14 +112,16 @@ def _python() -> Iterator[Check]:
 
 
 def _llvm() -> Iterator[Check]:
-    from components.core.rendering.variant import LIBRARY_VARIABLE, LLVM, select_variant
+    from components.core.rendering.variant import CUDA, LIBRARY_VARIABLE, LLVM, select_variant
 
     try:
         found = select_variant()
     except UserError as error:
         yield Check("mitsuba", "broken", str(error))
         return
-    if found == LLVM:
+    if found == CUDA:
+        yield Check("mitsuba", "ok", "renders on the GPU")
+    elif found == LLVM:
         yield Check("llvm", "ok", os.environ.get(LIBRARY_VARIABLE, "found"))
     else:
         yield Check(

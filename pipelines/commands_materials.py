@@ -4,6 +4,7 @@ import argparse
 import gc
 import json
 import re
+import sys
 from concurrent.futures import ProcessPoolExecutor
 from importlib import import_module
 from multiprocessing import get_context
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from components.core.rendering.scene import Renderer
 
 STILLS, LOOPS = (".png", ".exr"), (".webp", ".gif")
-FORMATS = ("zip", "glb", "mtlx", "usdz")
+FORMATS = ("zip", "glb", "glb-flat", "mtlx", "usdz")
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -42,7 +43,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         choices=FORMATS,
         action="append",
         default=[],
-        help="also as this format; may be given again",
+        help="also as this format (glb-flat: relief by normal map only); may be given again",
     )
     generate.add_argument("-o", "--output", metavar="DIR", required=True)
     generate.add_argument("--json", action="store_true", help="one JSON object a material")
@@ -136,11 +137,14 @@ def _export(material: "Material", folder: Path, name: str, formats: list[str]) -
 
     files = []
     for kind in dict.fromkeys(formats):
-        file = folder / f"{name}.{kind}"
+        ending = "flat.glb" if kind == "glb-flat" else kind
+        file = folder / f"{name}.{ending}"
         if kind == "zip":
             write_zip(material, file)
         elif kind == "glb":
             write_glb(material, file)
+        elif kind == "glb-flat":
+            write_glb(material, file, resolution=1)
         elif kind == "usdz":
             write_usdz(material, file)
         else:
@@ -229,7 +233,12 @@ def _material(folder: Path) -> "Material":
     from components.core.materials.files import SIDECAR, load_material
     from components.core.materials.sources import load_pbr_set
 
-    return load_material(folder) if (folder / SIDECAR).exists() else load_pbr_set(folder)
+    if (folder / SIDECAR).exists():
+        return load_material(folder)
+    material = load_pbr_set(folder)
+    for note in material.metadata["notes"]:
+        print(f"{folder}: {note}", file=sys.stderr)
+    return material
 
 
 def _write(image: Any, file: Path) -> None:

@@ -125,7 +125,7 @@ def _recipe(given: argparse.Namespace) -> "Recipe":
     return load_recipe(given.recipe, given.settings)
 
 
-def _sources(given: argparse.Namespace) -> "Sources":
+def _sources(given: argparse.Namespace, recipe: "Recipe") -> "Sources":
     from pipelines.local import Sources
 
     def absolute(uri: str) -> str:
@@ -134,7 +134,7 @@ def _sources(given: argparse.Namespace) -> "Sources":
     return Sources(
         photos=absolute(given.photos),
         examples=absolute(given.examples),
-        environments=absolute(given.environments),
+        environments=absolute(given.environments or recipe.shared.environments),
         materials=absolute(given.materials),
         labels=given.labels,
         preferences=absolute(given.preferences),
@@ -149,7 +149,7 @@ def _run(given: argparse.Namespace) -> int:
     if given.until and given.until not in STAGES:
         raise UserError(f"--until {given.until} names no stage: give one of {', '.join(STAGES)}.")
     output = Path(given.output) if given.output else runs_folder() / recipe.name
-    report = run_local(recipe, output, _sources(given), given.until)
+    report = run_local(recipe, output, _sources(given, recipe), given.until)
     if "model" in report:
         model = report["model"]
         print(f"model:  {model['name']} version {model['version']} is {model['alias']}")
@@ -173,7 +173,8 @@ def _submit(given: argparse.Namespace) -> int:
     from pipelines.cluster import compile_pipeline
     from pipelines.submission import Service, six_fields
 
-    recipe, sources = _recipe(given), _sources(given)
+    recipe = _recipe(given)
+    sources = _sources(given, recipe)
     for name, uri in sources.model_dump().items():
         if uri and "://" not in uri:
             raise UserError(f"--{name} {uri} is a local path: give an s3:// address on a cluster.")

@@ -1,9 +1,11 @@
 """What can be known to be wrong with a run's sources before its first stage starts."""
 
 from pathlib import Path
+from urllib.parse import urlparse
 
+from components.core.catalogues.address import parse
 from components.core.errors import UserError
-from components.core.platform.storage import fingerprint, local_path
+from components.core.platform.storage import CATALOGUES, fingerprint, local_path
 from pipelines.recipe import STAGES, Recipe
 
 PATIENCE = 10.0
@@ -21,7 +23,9 @@ def check_sources(photos: str, environments: str, materials: str) -> None:
         (materials, _check_materials),
     ):
         fingerprint(uri)
-        if uri and "://" not in uri:
+        if urlparse(uri).scheme in CATALOGUES:
+            parse(uri)
+        elif uri and "://" not in uri:
             check(local_path(uri))
 
 

@@ -36,7 +36,7 @@ def pipeline_of(recipe: Recipe) -> Any:
     def realmat(
         photos: str = "",
         examples: str = "",
-        environments: str = "",
+        environments: str = recipe.shared.environments,
         materials: str = "",
         labels: str = "",
         preferences: str = "",
@@ -59,7 +59,8 @@ def pipeline_of(recipe: Recipe) -> Any:
         Args:
             photos: folder of photographs; "" is the database that the project renders itself.
             examples: folder of example photographs by category; "" is none.
-            environments: folder of environment maps; "" is the embedded lights.
+            environments: folder of environment maps, or the address of a catalogue; "" is the
+                embedded lights.
             materials: folder of material sets; "" is the procedural library alone.
             labels: address of a Label Studio project; "" is what the recipe says.
             preferences: table of preferences between images; "" is none.

@@ -45,6 +45,9 @@ class Shared(BaseModel, frozen=True, extra="forbid"):
     )
     clip: str = Field("small", description="CLIP model whose features carry realism.")
     device: str = Field("auto", pattern="^(auto|cpu|cuda)$", description="Where to compute.")
+    environments: str = Field(
+        "", description="Lights where a run is given none; empty: the embedded ones."
+    )
 
 
 class Recipe(BaseModel, frozen=True, extra="forbid"):

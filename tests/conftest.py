@@ -2,8 +2,10 @@
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
@@ -23,6 +25,18 @@ def settings_stay() -> Iterator[None]:
     before = _settings()
     yield
     assert _settings() == before
+
+
+@pytest.fixture
+def lights_address(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
+    """A catalogue's address of environments, of which "glow" alone arrives."""
+    from components.core.rendering.variant import mitsuba
+
+    folder = tmp_path / "catalogue"
+    folder.mkdir()
+    mitsuba().Bitmap(np.ones((32, 64, 3), np.float32)).write(str(folder / "glow.exr"))
+    monkeypatch.setattr("components.core.catalogues.item.collect", lambda *_: folder)
+    return "polyhaven://1"
 
 
 class ByFile(LoadScopeScheduling):  # type: ignore[misc]

@@ -32,7 +32,9 @@ def card(material: Card, light: str) -> str:
     """One material: its rendering, its facts, its maps, and what to do with it."""
     caption, base = escape(material.prompt), f"api/materials/{material.id}"
     score = "" if material.score is None else f"<b>realism {material.score:.3f}</b> "
+    seam = "" if material.seam is None else _seam(material.seam)
     kind = "variation, seed" if material.variation else "seed"
+    facts = f"{score}{kind} {material.seed}{seam}"
     maps = "".join(
         f'<figure><img alt="{name}" src="{base}/{name}.png" loading="lazy">'
         f"<figcaption>{name}</figcaption></figure>"
@@ -42,12 +44,19 @@ def card(material: Card, light: str) -> str:
     return (
         f'<article data-material="{material.id}">'
         f'<img class="rendering" alt="{caption}, rendered" src="{escape(rendering)}">'
-        f'<p><span>{caption}</span><span class="facts">{score}{kind} {material.seed}</span></p>'
+        f'<p><span>{caption}</span><span class="facts">{facts}</span></p>'
         f'<p class="by">{escape(material.by)}</p>'
         f'<div class="actions">{_button("show", "View in 3D", material)}'
         f"{_button('like', 'More like this', material)}"
         f"{_button('select', 'Use this seed', material)}</div>"
         f'<div class="maps">{maps}</div></article>'
+    )
+
+
+def _seam(value: float) -> str:
+    """How strong the step across the border is beside the strong steps inside."""
+    return (
+        f'<span title="1 or less: no seam shows when it is laid as tiles">, seam {value:.2f}</span>'
     )
 
 

@@ -30,6 +30,7 @@ from components.core.materials.gltf import glb
 from components.core.materials.material import Material
 from components.core.materials.occlusion import occlusion
 from components.core.materials.pixels import png_8
+from components.core.materials.seam import material_seam
 from components.core.rendering.batch import SrgbRenderer
 from components.core.rendering.environments import Environment
 
@@ -61,6 +62,7 @@ class Card:
     light: str
     made: float
     variation: bool
+    seam: float | None
 
     @property
     def by(self) -> str:
@@ -98,6 +100,7 @@ class Shelf:
         name = secrets.token_urlsafe(12)
         words = {
             "owner": _hashed(session), "score": score, "light": light, "made": self._clock(),
+            "seam": round(material_seam(material), 2),
         }  # fmt: skip
         known = {} if score is None else {"realism": round(score, 4)}
         save_material(material, self.folder / name, **known)
@@ -179,6 +182,7 @@ class Shelf:
             str(words.get("model", "")), str(words.get("version", "")),
             bool(words.get("reinforced", False)), bool(words.get("tileable", False)),
             about["score"], str(about["light"]), float(about["made"]), "variation_of" in words,
+            about.get("seam"),
         )  # fmt: skip
         self._cards[path.name] = (card, str(about["owner"]))
 

@@ -52,6 +52,8 @@ def _materials(dataset: Sequence[Path], uri: str) -> str:
     if uri:
         aside = counts["materials_set_aside"]
         note = f" ({aside} files set aside)" if aside else ""
+        noted = counts["materials_noted"]
+        note += f", {noted} of them read with a doubt (notes.jsonl)" if noted else ""
         bases.append(f"{counts['materials']} from {uri}{note}")
     made = f"{counts['grids']} grids and {counts['renderings']} renderings of their variations"
     return f"{' and '.join(bases)}: {made}"

@@ -27,7 +27,6 @@ from components.core.platform.batches import Arrays, batches
 from components.core.platform.device import choose_device
 from components.core.platform.progress import track
 from components.core.platform.seeds import derive_seed
-from components.core.platform.storage import local_path
 from components.core.platform.tracking import Tracker
 from components.core.realism.clip import ClipFeatures
 from components.core.realism.reward import GOLD, REWARD
@@ -69,7 +68,7 @@ def run(
     """Write the artifact "evaluation"; see the module."""
     reward, lora = open_artifact(reward, "realism-scorer"), open_artifact(lora, "lora")
     photographs = open_artifact(photographs, "photographs")
-    lights = load_environments(str(local_path(environments)) if environments else "")
+    lights = load_environments(environments)
     prompts = open_artifact(prompts, "prompts")
     dataset = [open_artifact(part, "material-grids") for part in dataset]
     pairs = make_pairs(

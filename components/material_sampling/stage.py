@@ -22,7 +22,6 @@ from components.core.platform.artifacts import new_artifact, open_artifact
 from components.core.platform.batches import Arrays, batches
 from components.core.platform.device import choose_device
 from components.core.platform.seeds import derive_seed
-from components.core.platform.storage import local_path
 from components.core.platform.tracking import Tracker
 from components.core.rendering.batch import Light, SrgbRenderer, draw_lights, render_batch
 from components.core.rendering.environments import Environment, load_environments
@@ -50,7 +49,7 @@ def run(
     generator = load_model(
         str(open_artifact(model, "diffusion-model")), device=choose_device(config.device)
     )
-    light = load_environments(str(local_path(environments)) if environments else "")
+    light = load_environments(environments)
     renderer = Renderer(**config.rendering.model_dump())
     write(config, generator, renderer, light, output=output, work=work, tracker=tracker)
 

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from components.core.materials.library.catalogue import sample, variation
+from components.core.materials.library.catalogue import sample
+from components.core.materials.library.variation import variation
 from components.core.materials.material import CATEGORIES, Material
 from components.core.materials.sources import load_pbr_set
 from components.core.platform.seeds import derive_seed
@@ -92,7 +93,11 @@ class Maker:
     def material(self, number: int) -> Material:
         """The material of sample `number`, at map_size × oversampling pixels."""
         place = self.plan.place(number)
-        base = self._base(Place(place.source, place.base, 0))
+        if place.variation > 0 and place.source == "library" and self.plan.config.pieces == 0:
+            # The same words, painted anew.
+            base = self._painted(place.base, self._rng("piece", number))
+        else:
+            base = self._base(Place(place.source, place.base, 0))
         # Given materials are varied from the first on, so that no two of them are alike.
         if place.variation == 0 and place.source == "library":
             return base
@@ -108,8 +113,13 @@ class Maker:
         size = config.map_size * config.oversampling
         if place.source == "materials":
             return load_pbr_set(self.plan.given[place.base], size)
-        category = CATEGORIES[place.base % len(CATEGORIES)]
-        return sample(category, self._rng("base", place.base), size, config.pieces)
+        return self._painted(place.base)
+
+    def _painted(self, base: int, painting: np.random.Generator | None = None) -> Material:
+        """Base `base` of the library; its words with everything else drawn anew if asked."""
+        config = self.plan.config
+        size, category = config.map_size * config.oversampling, CATEGORIES[base % len(CATEGORIES)]
+        return sample(category, self._rng("base", base), size, config.pieces, painting)
 
     def _rng(self, what: str, number: int) -> np.random.Generator:
         return np.random.default_rng(

@@ -7,10 +7,8 @@ given, from material sets in it. Grids whose prompt is held out (`is_heldout`) f
 that are missing. A process that dies costs its shard one retry.
 """
 
-import errno
 import json
 import os
-import shutil
 from collections import Counter
 from collections.abc import Iterable
 from functools import partial
@@ -20,19 +18,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from components.core.catalogues.address import materials_folder
-from components.core.materials.files import write_whole
+from components.core.catalogues.address import environments_folder, materials_folder
+from components.core.materials.files import link, write_whole
 from components.core.materials.photos import Rejected
 from components.core.materials.shards import INDEX, SHARDS, GridShards
-from components.core.materials.sources import usable_sets
+from components.core.materials.sources import Sets, usable_sets
 from components.core.platform.artifacts import new_artifact
 from components.core.platform.progress import track
-from components.core.platform.storage import local_path
 from components.core.platform.tracking import Tracker
 from components.core.rendering.workers import Failed, Workers
 from components.synthetic_data.config import Config
 from components.synthetic_data.plan import Plan
-from components.synthetic_data.worker import prepare
+from components.synthetic_data.worker import KEPT, prepare
 
 KIND = "material-grids"
 CONTACT_SHEET = (6, 8)
@@ -50,17 +47,24 @@ def run(
 ) -> None:
     """Write the artifact "material-grids"; `materials` is a folder of material sets or "",
     `environments` one of environment maps or "" for the embedded ones."""
-    given, set_aside = usable_sets(materials_folder(materials)) if materials else ([], [])
-    light = str(local_path(environments)) if environments else ""
-    plan = Plan(config, given)
+    sets = usable_sets(materials_folder(materials)) if materials else Sets([], [], [])
+    # Fetched here, once, and not by every process.
+    light = str(environments_folder(environments)) if environments else ""
+    plan = Plan(config, sets.usable)
     made = make_shards(plan, light, work / SHARDS)
     with new_artifact(output, KIND, "synthetic_data", config) as folder:
         entries = gather(made, folder)
-        # Every task meets the same bad files; the first speaks of them.
-        named = set_aside if config.part == 0 else []
-        counts = {**count(plan, entries), "materials_set_aside": len(named)}
-        write_rejected(folder / "rejected.jsonl", named)
+        aside, notes, dark = told(config, sets, light)
+        counts = {
+            **count(plan, entries),
+            "materials_set_aside": len(aside),
+            "materials_noted": len({note.path for note in notes}),
+            "environments_set_aside": len(dark),
+        }
+        write_rejected(folder / "rejected.jsonl", [*aside, *dark])
+        write_rejected(folder / "notes.jsonl", notes)
         (folder / "counts.json").write_text(json.dumps(counts), encoding="utf-8")
+        write_attribution(folder / "attribution.jsonl", entries)
         tracker.log_image(contact_sheet(GridShards.open([folder])), "synthetic_data.png")
     tracker.log_metrics({name: float(value) for name, value in counts.items()})
 
@@ -104,19 +108,35 @@ def gather(shards: Iterable[Path], folder: Path) -> list[dict[str, Any]]:
     return entries
 
 
-def link(file: Path, target: Path) -> None:
-    """A second name of a file, which costs nothing; a copy where the two lie on different disks."""
-    try:
-        os.link(file, target)
-    except OSError as error:
-        if error.errno not in (errno.EXDEV, errno.EPERM, errno.ENOTSUP):
-            raise
-        shutil.copyfile(file, target)
+def told(
+    config: Config, sets: Sets, light: str
+) -> tuple[list[Rejected], list[Rejected], list[Rejected]]:
+    """Materials set aside, notes on others, and environments set aside.
+
+    Every task meets the same files; the first speaks of them.
+    """
+    if config.part > 0:
+        return [], [], []
+    from components.core.rendering.environments import usable_environments
+
+    dark = usable_environments(light).left_out if light else []
+    return sets.left_out, sets.notes, [Rejected(*found) for found in dark]
 
 
 def write_rejected(file: Path, rejected: Iterable[Rejected]) -> None:
-    """{"source", "reason"} of what was set aside, a line each."""
+    """{"source", "reason"} of what was set aside or is to be told, a line each."""
     rows = ({"source": str(found.path), "reason": found.reason} for found in rejected)
+    file.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), "utf-8")
+
+
+def write_attribution(file: Path, entries: Iterable[dict[str, Any]]) -> None:
+    """Whose materials the grids show: name, licence, authors and page, and how many grids."""
+    credits = Counter(
+        tuple((name, entry[name]) for name in KEPT if name in entry)
+        for entry in entries
+        if entry["source"] == "materials"
+    )
+    rows = ({**dict(credit), "grids": grids} for credit, grids in credits.items() if credit)
     file.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), "utf-8")
 
 

@@ -47,12 +47,17 @@ def make_sample(plan: Plan, maker: Maker, light: Light, number: int) -> Sample:
         # Materials that a user brings are there to be learnt from.
         "split": "test" if source == "library" and is_heldout(prompt) else "train",
     }
-    words.update({name: str(v) for name, v in material.metadata.items() if name in KEPT})
+    words.update({name: _text(v) for name, v in material.metadata.items() if name in KEPT})
     return Sample(f"{number:08d}", pack_uint8(material), words, light.renderings(material, number))
 
 
-KEPT = ("licence", "authors", "url")
+KEPT = ("name", "licence", "authors", "page", "url")
 """What has to stay with a material whatever becomes of it."""
+
+
+def _text(value: Any) -> str:
+    """A name, or several, as people write them."""
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
 class Light:

@@ -15,6 +15,7 @@ from components.core.materials.library.catalogue import sample
 from components.core.materials.material import CATEGORIES
 from components.core.platform.config_types import Rendering
 from components.core.platform.tracking import NullTracker
+from components.core.rendering.environments import Environment
 from components.evaluation import media, stage
 from components.evaluation.comparison import Pair, Side, compare, make_pairs, measure
 from components.evaluation.config import Config
@@ -119,7 +120,11 @@ def artifacts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 def run(monkeypatch: pytest.MonkeyPatch, artifacts: dict[str, Path], output: Path) -> None:
-    monkeypatch.setattr(stage, "load_environments", lambda _: environments())
+    def lights(uri: str) -> list[Environment]:
+        assert uri == "polyhaven://2"  # a catalogue's address arrives as it was given
+        return environments()
+
+    monkeypatch.setattr(stage, "load_environments", lights)
     monkeypatch.setattr(stage, "Renderer", lambda **_: FlatRenderer())
     config = Config(
         prompts=3, seeds_per_prompt=2, lights=2, steps=2, guidance=2.0, batch_size=3,
@@ -128,7 +133,7 @@ def run(monkeypatch: pytest.MonkeyPatch, artifacts: dict[str, Path], output: Pat
     stage.run(
         config,
         **{**artifacts, "dataset": [artifacts["dataset"]]},
-        environments="",
+        environments="polyhaven://2",
         output=output,
         work=output.with_name("work"),
         tracker=NullTracker(),

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +15,7 @@ from components.core.materials.prompts import is_heldout
 from components.core.platform.artifacts import open_artifact
 from components.core.platform.tracking import NullTracker
 from components.core.rendering.environments import Environment
+from components.material_sampling import stage
 from components.material_sampling.config import Config
 from components.material_sampling.stage import draw_orders, write
 
@@ -78,6 +80,22 @@ def test_orders_cover_the_categories_and_hold_nothing_out() -> None:
     assert not any(is_heldout(order.prompt) for order in orders)
     assert len({order.seed for order in orders}) == 48
     assert all(order.prompt.startswith(order.category) for order in orders)
+
+
+def test_the_lights_may_be_a_catalogues(
+    lights_address: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    seen: list[str] = []
+
+    def take(*given: Any, **_: Any) -> None:
+        seen.extend(light.name for light in given[3])
+
+    monkeypatch.setattr(stage, "open_artifact", lambda folder, _: folder)
+    monkeypatch.setattr(stage, "load_model", lambda *_, **__: None)
+    monkeypatch.setattr(stage, "write", take)
+    places = {name: tmp_path / name for name in ("model", "output", "work")}
+    stage.run(CONFIG, environments=lights_address, tracker=NullTracker(), **places)
+    assert seen == ["glow"]
 
 
 def test_finished_batches_survive_a_kill(tmp_path: Path, model: TextToImage) -> None:

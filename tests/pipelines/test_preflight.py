@@ -48,6 +48,12 @@ def test_a_truncated_environment_is_named(folder: Path) -> None:
         check_sources("", str(folder), "")
 
 
+def test_a_catalogues_address_is_checked_without_asking_the_catalogue() -> None:
+    check_sources("", "polyhaven://200?resolution=2k", "ambientcg://500")
+    with pytest.raises(UserError, match="no address of a catalogue"):
+        check_sources("", "polyhaven://many", "")
+
+
 def test_a_missing_folder_is_told(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="does not exist"):
         check_sources("", "", str(tmp_path / "nowhere"))

@@ -5,7 +5,12 @@ from typing import Any
 
 import pytest
 
+from components.core.catalogues.address import parse
 from components.core.errors import UserError
+from components.synthetic_data.plan import Plan
+from pipelines.cli import parser
+from pipelines.commands_pipeline import _sources
+from pipelines.realmat import pipeline_of
 from pipelines.recipe import STAGES, build_recipe, load_recipe, names
 
 # Section of the paper, key of the recipe, value in the paper.
@@ -48,8 +53,28 @@ def test_the_paper_recipe_has_the_papers_number(section: str, key: str, value: A
     assert getattr(getattr(load_recipe("paper"), stage), name) == value, f"paper, section {section}"
 
 
+def test_the_paper_renders_under_200_lights_of_poly_haven() -> None:
+    """Section 5; they are the default of the compiled pipeline and of a run on this machine."""
+    recipe = load_recipe("paper")
+    assert recipe.shared.environments == "polyhaven://200"
+    assert parse(recipe.shared.environments)[0] == 200
+    default = pipeline_of(recipe).component_spec.inputs["environments"].default
+    assert default == "polyhaven://200"
+    given = parser().parse_args(["run", "paper"])
+    assert _sources(given, recipe).environments == "polyhaven://200"
+    given = parser().parse_args(["run", "paper", "--environments", "s3://lights"])
+    assert _sources(given, recipe).environments == "s3://lights"
+
+
 def test_the_paper_searches_800_000_photographs() -> None:
     assert load_recipe("paper").photo_retrieval.per_category * 16 == 800_000
+
+
+def test_the_laptop_shows_the_small_model_what_it_has_learnt() -> None:
+    """Base materials as the library paints them, none varied."""
+    config = load_recipe("laptop").synthetic_data
+    plan = Plan(config, [])
+    assert {plan.place(number).variation for number in range(config.variations)} == {0}
 
 
 def test_recipes_differ_in_data_only() -> None:

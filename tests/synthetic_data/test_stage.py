@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import webdataset
+from PIL import Image
 
 from components.core.errors import UserError
 from components.core.materials.files import save_material
@@ -18,7 +19,7 @@ from components.core.platform.config_types import Rendering
 from components.core.platform.tracking import NullTracker
 from components.synthetic_data import stage
 from components.synthetic_data.config import Config
-from components.synthetic_data.plan import Plan
+from components.synthetic_data.plan import Maker, Plan
 
 CONFIG = Config(
     seed=3, base_materials=32, variations=48, map_size=16, oversampling=1, samples_per_shard=20,
@@ -26,11 +27,13 @@ CONFIG = Config(
 )  # fmt: skip
 
 
-def make(folder: Path, config: Config = CONFIG, materials: str = "") -> Path:
+def make(
+    folder: Path, config: Config = CONFIG, materials: str = "", environments: str = ""
+) -> Path:
     stage.run(
         config,
         materials=materials,
-        environments="",
+        environments=environments,
         output=folder / "out",
         work=folder / "work",
         tracker=NullTracker(),
@@ -110,6 +113,20 @@ def test_every_base_material_is_varied_about_as_often() -> None:
     assert sum(plan.renderings(number) for number in range(100)) == CONFIG.renderings
 
 
+@pytest.mark.parametrize("pieces", [0, 1])
+def test_library_materials_vary_by_being_painted_anew(pieces: int) -> None:
+    """Under the same words; unless there are so many pieces and no more."""
+    config = CONFIG.model_copy(update={"base_materials": 16, "map_size": 32, "pieces": pieces})
+    maker = Maker(Plan(config, []))
+    bricks = [maker.material(number) for number in range(3)]  # of one base
+    assert len({brick.caption for brick in bricks}) == 1
+    profiles = [
+        np.sort(brick.height, axis=None) for brick in bricks
+    ]  # a shift does not change them
+    alike = [np.corrcoef(profiles[0], profile)[0, 1] > 0.999 for profile in profiles[1:]]
+    assert all(alike) == bool(pieces)
+
+
 def test_heldout_prompts_are_in_the_test_split_only(made: Path) -> None:
     for entry in index(made):
         heldout = is_heldout(prompt_of(entry["category"], entry["caption"]))
@@ -156,7 +173,9 @@ def test_the_result_depends_neither_on_interruptions_nor_on_the_number_of_proces
 def test_given_materials_take_their_share_and_are_never_held_out(tmp_path: Path) -> None:
     for name in ("oak", "birch"):
         wood = sample("wood", np.random.default_rng(len(name)), 32)
-        save_material(wood, tmp_path / "sets" / name, licence="CC0-1.0")
+        credit = {"name": name.title(), "authors": ["A. Person", "B. Other"], "page": f"x/{name}"}
+        save_material(wood, tmp_path / "sets" / name, licence="CC0-1.0", **credit)
+    Image.new("L", (32, 32), 0).save(tmp_path / "sets" / "birch" / "height.png")
     (tmp_path / "sets" / "broken").mkdir()
     (tmp_path / "sets" / "broken" / "albedo.png").write_bytes(b"")
     entries = index(make(tmp_path, materials=str(tmp_path / "sets")))
@@ -164,11 +183,39 @@ def test_given_materials_take_their_share_and_are_never_held_out(tmp_path: Path)
     assert len(given) == 24
     assert {entry["split"] for entry in given} == {"train"}
     assert {entry["licence"] for entry in given} == {"CC0-1.0"}
+    assert {entry["authors"] for entry in given} == {"A. Person, B. Other"}
+    assert {entry["page"] for entry in given} == {"x/oak", "x/birch"}
+    credits = (tmp_path / "out" / "attribution.jsonl").read_text().splitlines()
+    assert sorted(map(json.loads, credits), key=lambda row: str(row["name"])) == [
+        {"name": name, "licence": "CC0-1.0", "authors": "A. Person, B. Other",
+         "page": f"x/{name.lower()}", "grids": 12}
+        for name in ("Birch", "Oak")
+    ]  # fmt: skip
     counts = json.loads((tmp_path / "out" / "counts.json").read_text())
     assert (counts["materials"], counts["materials_set_aside"]) == (2, 1)
+    assert (counts["materials_noted"], counts["environments_set_aside"]) == (1, 0)
+    (note,) = map(json.loads, (tmp_path / "out" / "notes.jsonl").read_text().splitlines())
+    assert note["source"].endswith("birch")
+    assert note["reason"].startswith("height.png: black")
     (named,) = map(json.loads, (tmp_path / "out" / "rejected.jsonl").read_text().splitlines())
     assert named["source"].endswith("broken")
     assert "albedo.png" in named["reason"]
+
+
+def test_the_lights_may_be_a_catalogues(made: Path, lights_address: str, tmp_path: Path) -> None:
+    """The renderings, and they alone, differ from those under the embedded lights."""
+    again = make(tmp_path, environments=lights_address)
+    np.testing.assert_array_equal(grids(again), grids(made))
+    first, other = (
+        next(
+            sample
+            for sample in stream((folder / SHARDS / "00000.tar").open("rb"))
+            if len(sample.renderings)
+        )
+        for folder in (again, made)
+    )
+    assert first.key == other.key
+    assert not np.array_equal(first.renderings[0], other.renderings[0])
 
 
 def test_a_damaged_shard_is_named(made: Path, tmp_path: Path) -> None:

@@ -5,7 +5,8 @@
     ambientcg://500?archive=1K-PNG       500 random materials of ambientCG
     matsynth://4000?size=1024            4,000 random materials of MatSynth
 
-They are fetched into a cache folder, from where a run that was interrupted goes on.
+They are fetched into a cache folder, from where a run that was interrupted goes on, and a larger
+choice of the same seed takes the items of a smaller one. What is whole needs no network.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ def _folder(uri: str, kind: str) -> Path:
     count, seed, options = parse(uri)
     catalogue = open_catalogue(urlparse(uri).scheme, kind, options)
     parts = [urlparse(uri).scheme, kind, *(f"{k}-{v}" for k, v in sorted(options.items()))]
-    folder = cache_folder("catalogues") / "-".join(parts) / f"{count}-{seed}"
+    folder = cache_folder("catalogues") / "-".join(parts)
     return collect(catalogue, folder, count, seed)
 
 

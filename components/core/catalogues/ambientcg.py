@@ -7,6 +7,7 @@ the maps of one resolution and format.
 from __future__ import annotations
 
 import zipfile
+import zlib
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -20,6 +21,8 @@ LICENCE = "CC0-1.0"
 PAGE = 100
 MAX_UNPACKED = 2 << 30
 """Bytes that one archive may unpack to; a bomb stops here."""
+DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)
+"""What `zipfile` raises for archives that are damaged, encrypted or packed in unknown ways."""
 
 
 class Materials:
@@ -77,9 +80,11 @@ def unpack_maps(packed: Path, folder: Path) -> None:
                 raise UserError(f"{packed.name} would unpack to over {MAX_UNPACKED >> 30} GiB")
             for member in members:
                 (folder / PurePosixPath(member.filename).name).write_bytes(archive.read(member))
-    except zipfile.BadZipFile as error:
+    except DAMAGED as error:
         packed.unlink()
-        raise UserError(f"{packed.name} is no ZIP archive; run again to fetch it anew") from error
+        raise UserError(
+            f"{packed.name} is no whole ZIP archive; run again to fetch it anew"
+        ) from error
     if not members:
         raise UserError(f"{packed.name} holds no map of a material")
 

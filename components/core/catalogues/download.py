@@ -34,6 +34,10 @@ BLOCK = 1 << 16
 log = logging.getLogger(__name__)
 
 
+class DiskError(UserError):
+    """Nothing can be written here, whatever a server answers."""
+
+
 class Downloader:
     """Fetches JSON and files. `retries` counts the new tries after a failure.
 
@@ -71,6 +75,33 @@ class Downloader:
             raise UserError(
                 f"{url} cannot be fetched ({_reason(error)}); try again later"
             ) from error
+
+    def size(self, url: str) -> int:
+        """The bytes of a file on a server that hands out parts of it."""
+        _, total = self._part(url, 0, 1)
+        return total
+
+    def part(self, url: str, start: int, stop: int) -> bytes:
+        """Bytes start to stop of a file, tried again when they break off."""
+        return self._part(url, start, stop)[0]
+
+    def _part(self, url: str, start: int, stop: int) -> tuple[bytes, int]:
+        headers = {"Range": f"bytes={start}-{stop - 1}"}
+        for attempt in range(self.retries + 1):
+            try:
+                answer = self.session.get(url, headers=headers, timeout=self.timeout)
+                answer.raise_for_status()
+                break
+            except requests.RequestException as error:
+                if attempt == self.retries or _is_final(error):
+                    raise UserError(
+                        f"{url} cannot be read ({_reason(error)}); run again to continue"
+                    ) from error
+                log.info("%s broke off (%s); asking again", url, _reason(error))
+        total = answer.headers.get("Content-Range", "").rpartition("/")[2]
+        if answer.status_code != requests.codes.partial_content or not total.isdecimal():
+            raise UserError(f"{url} is not handed out in parts; try again later")
+        return answer.content, int(total)
 
     def file(self, url: str, target: Path, *, size: int | None = None, md5: str = "") -> Path:
         """Download to `target` unless it is there already; UserError when it cannot be had whole.
@@ -150,8 +181,8 @@ def _reason(error: requests.RequestException) -> str:
     return "no connection"
 
 
-def disk_error(target: Path, error: OSError) -> UserError:
+def disk_error(target: Path, error: OSError) -> DiskError:
     """What to tell when a file cannot be written."""
     if error.errno == errno.ENOSPC:
-        return UserError(f"{target}: the disk is full; make room and run again to continue")
-    return UserError(f"{target} cannot be written ({error.strerror})")
+        return DiskError(f"{target}: the disk is full; make room and run again to continue")
+    return DiskError(f"{target} cannot be written ({error.strerror})")

@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import logging
 import re
-from collections.abc import Iterable, Sequence
+import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
-from components.core.catalogues.download import disk_error
+from components.core.catalogues.download import DiskError, disk_error
 from components.core.errors import UserError
-from components.core.materials.files import SIDECAR
+from components.core.materials.files import SIDECAR, link
 from components.core.materials.names import category_of
 from components.core.platform.progress import track
+
+ITEMS = "items"
+SET_ASIDE = "set_aside.jsonl"
+SHARE = 0.05
+"""Of a choice that a catalogue may fail to give; more says that something else is wrong."""
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -66,26 +77,87 @@ def choose(items: Sequence[Item], count: int, seed: int) -> list[Item]:
 
 
 def collect(catalogue: Catalogue, folder: Path, count: int, seed: int) -> Path:
-    """Fetch `count` items, each into `folder`/<id> with a sidecar, and return `folder`.
+    """Fetch `count` items and return the folder that holds them, each in one of its own.
 
-    What is there already is kept; a folder appears whole or not at all.
+    `folder`/items keeps whatever was fetched, with a sidecar, for other choices to use too; a
+    choice is a folder of links to its items. It appears whole, and then needs no network. Processes
+    that want the same wait for the first. Items that cannot be had are set aside in `SET_ASIDE`;
+    UserError if these are more than `SHARE` of the choice.
     """
-    for item in track(choose(catalogue.items(), count, seed), catalogue.title):
+    chosen = folder / f"chosen-{count}-{seed}"
+    if chosen.exists():
+        return chosen
+    try:
+        with locked(folder):
+            if not chosen.exists():
+                wanted = choose(catalogue.items(), count, seed)
+                left_out = _fetch_all(catalogue, wanted, folder / ITEMS)
+                _gather(folder / ITEMS, wanted, left_out, chosen)
+    except OSError as error:
+        raise disk_error(folder, error) from error
+    return chosen
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Holds a folder for one process at a time; the others wait."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def set_aside(folder: Path) -> list[tuple[str, str]]:
+    """(id, reason) of what a choice lacks; nothing for folders of other origin."""
+    file = folder / SET_ASIDE
+    lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
+    return [(row["id"], row["reason"]) for row in map(json.loads, lines)]
+
+
+def _fetch_all(catalogue: Catalogue, wanted: Sequence[Item], folder: Path) -> dict[str, str]:
+    """Fetch what `folder` lacks; returns the reasons of those that cannot be had, by id."""
+    left_out: dict[str, str] = {}
+    for item in track(wanted, catalogue.title):
         if not re.fullmatch(r"\w[\w-]*", item.id):
             raise UserError(f"{catalogue.title} names an item {item.id!r}, which is no folder name")
-        target = folder / item.id
-        if target.exists():
+        if (folder / item.id).exists():
             continue
-        unfinished = folder / f".{item.id}.partial"
         try:
-            unfinished.mkdir(parents=True, exist_ok=True)
-            catalogue.fetch(item, unfinished)
-            for leftover in (*unfinished.glob(".*.json"), *unfinished.glob("*.part")):
-                leftover.unlink()
-            described = {**asdict(item), "caption": item.name.lower(), "catalogue": catalogue.title}
-            text = json.dumps(described, indent=2) + "\n"
-            (unfinished / SIDECAR).write_text(text, encoding="utf-8")
-            unfinished.rename(target)
-        except OSError as error:
-            raise disk_error(target, error) from error
-    return folder
+            _fetch(catalogue, item, folder)
+        except DiskError:
+            raise
+        except UserError as error:
+            left_out[item.id] = str(error)
+            log.warning("left out: %s", error)
+            if len(left_out) > SHARE * len(wanted):
+                raise UserError(
+                    f"{catalogue.title}: {len(left_out)} of {len(wanted)} items cannot be had, "
+                    f"over {SHARE:.0%}; the last: {error}"
+                ) from error
+    return left_out
+
+
+def _fetch(catalogue: Catalogue, item: Item, folder: Path) -> None:
+    """One item with its sidecar, whole or not at all; what an interrupted try left is used."""
+    unfinished = folder / f".{item.id}.partial"
+    unfinished.mkdir(parents=True, exist_ok=True)
+    catalogue.fetch(item, unfinished)
+    for leftover in (*unfinished.glob(".*.json"), *unfinished.glob("*.part")):
+        leftover.unlink()
+    described = {**asdict(item), "caption": item.name.lower(), "catalogue": catalogue.title}
+    text = json.dumps(described, indent=2) + "\n"
+    (unfinished / SIDECAR).write_text(text, encoding="utf-8")
+    unfinished.rename(folder / item.id)
+
+
+def _gather(pool: Path, wanted: Sequence[Item], left_out: Mapping[str, str], chosen: Path) -> None:
+    """The folder of a choice, of second names of the files."""
+    beside = chosen.with_name(f".{chosen.name}")
+    shutil.rmtree(beside, ignore_errors=True)
+    beside.mkdir()
+    for item in wanted:
+        if item.id not in left_out:
+            shutil.copytree(pool / item.id, beside / item.id, copy_function=link)
+    lines = (json.dumps({"id": key, "reason": reason}) for key, reason in left_out.items())
+    (beside / SET_ASIDE).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    beside.rename(chosen)

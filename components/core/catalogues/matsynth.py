@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import io
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import fsspec
+import pyarrow
 import pyarrow.parquet as parquet
 from PIL import Image
 
-from components.core.catalogues.download import USER_AGENT, Downloader
+from components.core.catalogues.download import Downloader
 from components.core.catalogues.item import Item, categorised
 from components.core.errors import UserError
+from components.core.materials.pixels import UNREADABLE
 
 HUB = "https://huggingface.co"
 DATASET = "gvecchio/MatSynth"
@@ -25,6 +28,8 @@ MAPS = ("basecolor", "height", "roughness", "metallic", "normal")
 DESCRIBED = ("name", "category", "metadata")
 ALLOWED = re.compile(r"(CC0|CC[- ]BY(?![- ]?(NC|ND|SA)))([- ].*)?", re.IGNORECASE)
 """Licences that ask for nothing but attribution."""
+READ_AHEAD = 1 << 20
+"""Bytes: the small columns of a row group lie side by side."""
 
 
 class Materials:
@@ -65,15 +70,55 @@ class Materials:
             maps = file.read_row_group(group, columns=offered).slice(row, 1).to_pylist()[0]
         for name, image in maps.items():
             if image and image.get("bytes"):
-                _save(image["bytes"], folder / f"{item.id}_{name}.png", self.size)
+                reduced = _reduced(image["bytes"], self.size, f"{item.id}: its map {name}")
+                (folder / f"{item.id}_{name}.png").write_bytes(reduced)
 
-    def _open(self, path: str) -> parquet.ParquetFile:
+    @contextmanager
+    def _open(self, path: str) -> Iterator[parquet.ParquetFile]:
+        """A Parquet file on the hub; what cannot be read of it is a UserError."""
         url = f"{self.hub}/datasets/{DATASET}/resolve/main/{path}"
         try:
-            files = fsspec.filesystem("http", client_kwargs={"headers": {"User-Agent": USER_AGENT}})
-            return parquet.ParquetFile(files.open(url), pre_buffer=False)
-        except (OSError, ValueError) as error:
-            raise UserError(f"{url} cannot be read ({error}); try again later") from error
+            remote = io.BufferedReader(RemoteFile(self.downloader, url), READ_AHEAD)
+            with parquet.ParquetFile(remote, pre_buffer=False) as file:
+                yield file
+        except (OSError, KeyError, pyarrow.ArrowException) as error:
+            raise UserError(f"{url} is damaged ({error}); try again later") from error
+
+
+class RemoteFile(io.RawIOBase):
+    """A file on a server, read in place by requests for parts of it."""
+
+    def __init__(self, downloader: Downloader, url: str) -> None:
+        self.downloader, self.url = downloader, url
+        self.size, self.place = downloader.size(url), 0
+
+    def readable(self) -> bool:
+        """It is."""
+        return True
+
+    def seekable(self) -> bool:
+        """It is."""
+        return True
+
+    def tell(self) -> int:
+        """The place of the next byte."""
+        return self.place
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Go to a place counted from the start, from here or from the end."""
+        starts = {io.SEEK_SET: 0, io.SEEK_CUR: self.place, io.SEEK_END: self.size}
+        self.place = starts[whence] + offset
+        return self.place
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill the buffer as far as the file goes."""
+        stop = min(self.place + len(buffer), self.size)
+        if stop <= self.place:
+            return 0
+        content = self.downloader.part(self.url, self.place, stop)
+        buffer[: len(content)] = content
+        self.place += len(content)
+        return len(content)
 
 
 def _item(row: dict[str, Any]) -> Item:
@@ -92,11 +137,14 @@ def _item(row: dict[str, Any]) -> Item:
     )
 
 
-def _save(content: bytes, target: Path, size: int) -> None:
-    """One map, reduced where it is larger; 16-bit heights stay 16-bit."""
-    with Image.open(io.BytesIO(content)) as image:
-        if max(image.size) <= size:
-            target.write_bytes(content)
-            return
-        reduced = image.resize((size, size), Image.Resampling.BOX)
-        reduced.save(target)
+def _reduced(content: bytes, size: int, name: str) -> bytes:
+    """One map as an image file, reduced where it is larger; 16-bit heights stay 16-bit."""
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            if max(image.size) <= size:
+                return content
+            stream = io.BytesIO()
+            image.resize((size, size), Image.Resampling.BOX).save(stream, "PNG")
+            return stream.getvalue()
+    except (*UNREADABLE, KeyError) as error:
+        raise UserError(f"{name} is no readable image; MatSynth holds it damaged") from error

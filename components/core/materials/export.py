@@ -39,7 +39,11 @@ def write_mtlx(
 
 
 def mtlx(name: str = "material", displacement: float = 0.06) -> str:
-    """A MaterialX 1.38 document: standard_surface with tiled maps, displacement by the height."""
+    """A MaterialX 1.38 document: standard_surface with tiled maps.
+
+    The material `name` has its relief from the normal map, name_displaced from the heights: both at
+    once would show it twice.
+    """
 
     def image(node: str, kind: str, file: str, space: str = "") -> str:
         described = f' colorspace="{space}"' if space else ""
@@ -49,13 +53,27 @@ def mtlx(name: str = "material", displacement: float = 0.06) -> str:
             f"  </tiledimage>\n"
         )
 
+    def surface(node: str, normal: str = "") -> str:
+        return (
+            f'  <standard_surface name="{node}" type="surfaceshader">\n'
+            '    <input name="base" type="float" value="1.0"/>\n'
+            '    <input name="base_color" type="color3" nodename="albedo"/>\n'
+            '    <input name="metalness" type="float" nodename="metallic"/>\n'
+            '    <input name="specular_roughness" type="float" nodename="roughness"/>\n'
+            f"{normal}  </standard_surface>\n"
+        )
+
     return (
         '<?xml version="1.0"?>\n<materialx version="1.38" colorspace="lin_rec709">\n'
         + image("albedo", "color3", "albedo.png", "srgb_texture")
         + image("roughness", "float", "roughness.png")
         + image("metallic", "float", "metallic.png")
         + image("height", "float", "height.png")
-        + '  <subtract name="centred" type="float">\n'
+        + image("normals", "vector3", "normal.png")
+        + '  <normalmap name="relief_by_normals" type="vector3">\n'
+        '    <input name="in" type="vector3" nodename="normals"/>\n'
+        "  </normalmap>\n"
+        '  <subtract name="centred" type="float">\n'
         '    <input name="in1" type="float" nodename="height"/>\n'
         '    <input name="in2" type="float" value="0.5"/>\n'
         "  </subtract>\n"
@@ -63,14 +81,15 @@ def mtlx(name: str = "material", displacement: float = 0.06) -> str:
         '    <input name="displacement" type="float" nodename="centred"/>\n'
         f'    <input name="scale" type="float" value="{displacement:g}"/>\n'
         "  </displacement>\n"
-        '  <standard_surface name="surface" type="surfaceshader">\n'
-        '    <input name="base" type="float" value="1.0"/>\n'
-        '    <input name="base_color" type="color3" nodename="albedo"/>\n'
-        '    <input name="metalness" type="float" nodename="metallic"/>\n'
-        '    <input name="specular_roughness" type="float" nodename="roughness"/>\n'
-        "  </standard_surface>\n"
-        f'  <surfacematerial name={quoteattr(name)} type="material">\n'
+        + surface(
+            "surface", '    <input name="normal" type="vector3" nodename="relief_by_normals"/>\n'
+        )
+        + surface("smooth_surface")
+        + f'  <surfacematerial name={quoteattr(name)} type="material">\n'
         '    <input name="surfaceshader" type="surfaceshader" nodename="surface"/>\n'
+        "  </surfacematerial>\n"
+        f'  <surfacematerial name={quoteattr(f"{name}_displaced")} type="material">\n'
+        '    <input name="surfaceshader" type="surfaceshader" nodename="smooth_surface"/>\n'
         '    <input name="displacementshader" type="displacementshader" nodename="relief"/>\n'
         "  </surfacematerial>\n</materialx>\n"
     )

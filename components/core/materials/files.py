@@ -7,7 +7,9 @@ model, version, licence). Values on the 8- and 16-bit lattices survive the round
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import shutil
 import uuid
 from pathlib import Path
@@ -96,6 +98,16 @@ def read_sidecar(folder: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise UserError(f"{file}: expected a JSON object; mend or remove it")
     return content
+
+
+def link(file: str | Path, target: str | Path) -> None:
+    """A second name of a file, which costs nothing; a copy where the two lie on different disks."""
+    try:
+        os.link(file, target)
+    except OSError as error:
+        if error.errno not in (errno.EXDEV, errno.EPERM, errno.ENOTSUP):
+            raise
+        shutil.copyfile(file, target)
 
 
 def write_whole(file: Path, content: bytes) -> None:

@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from components.core.errors import UserError
+from components.core.materials.headers import refuse_bomb
 from components.core.materials.material import FloatArray
 
-_UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
+UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 """What Pillow raises for damaged files, format by format."""
 
 
@@ -24,15 +26,34 @@ def read_map(path: Path) -> FloatArray:
 
     Reads what Pillow reads, 16-bit grey included, and .exr. UserError names an unreadable file.
     """
+    return np.clip(read_raw(path).values, 0.0, 1.0)
+
+
+class Raw(NamedTuple):
+    """A map file's values (H, W) or (H, W, 3), finite, and what had to be done to read it.
+
+    floating: the file holds floats, whose colours are linear and whose values have no bounds.
+    """
+
+    values: FloatArray
+    floating: bool
+    notes: list[str]
+
+
+def read_raw(path: Path) -> Raw:
+    """As `read_map`, but floats keep their range, and what a person might not expect is told."""
     if not path.is_file():
         raise UserError(f"{path}: there is no such map file")
     if path.suffix.lower() == ".exr":
-        return _read_exr(path)
+        return _finite(*_read_exr(path))
     try:
         with Image.open(path) as image:
             image.load()
-            return _floats(image)
-    except _UNREADABLE as error:
+            if image.mode == "F":
+                return _finite(np.asarray(image, np.float32), [])
+            notes = ["its alpha channel is not used"] if _see_through(image) else []
+            return Raw(_floats(image), False, notes)
+    except UNREADABLE as error:
         raise UserError(
             f"{path}: not a readable image; expected a complete PNG, JPEG, TIFF or EXR map"
         ) from error
@@ -76,17 +97,24 @@ def _floats(image: Image.Image) -> FloatArray:
     if image.mode.startswith("I;16") or image.mode == "I":
         codes = np.asarray(image).astype(np.float64)
         return np.clip(codes / 65535.0, 0.0, 1.0).astype(np.float32)
-    if image.mode == "F":
-        return _unit(np.asarray(image, dtype=np.float32))
     wanted = "L" if image.mode in ("1", "L", "LA") else "RGB"
     codes = np.asarray(image.convert(wanted)).astype(np.float64)
     return (codes / 255.0).astype(np.float32)
 
 
-def _read_exr(path: Path) -> FloatArray:
+def _see_through(image: Image.Image) -> bool:
+    """Whether some pixel is not opaque."""
+    if not image.has_transparency_data:
+        return False
+    lowest = image.convert("RGBA").getchannel("A").getextrema()[0]
+    return bool(np.asarray(lowest) < 255)
+
+
+def _read_exr(path: Path) -> tuple[FloatArray, list[str]]:
     from components.core.rendering.variant import mitsuba
 
     mi = mitsuba()
+    refuse_bomb(path)
     try:
         bitmap = mi.Bitmap(str(path)).convert(
             component_format=mi.Struct.Type.Float32, srgb_gamma=False
@@ -94,11 +122,19 @@ def _read_exr(path: Path) -> FloatArray:
         values = np.array(bitmap, dtype=np.float32)
     except (RuntimeError, ValueError, OSError) as error:
         raise UserError(f"{path}: not a readable EXR map; expected a complete file") from error
+    notes: list[str] = []
     if values.ndim == 3:
+        if values.shape[2] in (2, 4) and values[..., -1].min() < 1:
+            notes.append("its alpha channel is not used")
         values = values[..., :3] if values.shape[2] >= 3 else values[..., 0]
-    return _unit(values)
+    return values, notes
 
 
-def _unit(values: FloatArray) -> FloatArray:
-    """Float maps as they are, without NaN and what lies outside [0, 1]."""
-    return np.clip(np.nan_to_num(values, nan=0.5), 0.0, 1.0).astype(np.float32)
+def _finite(values: FloatArray, notes: list[str]) -> Raw:
+    """Floats without NaN and Inf."""
+    bad = int((~np.isfinite(values)).sum())
+    if bad:
+        notes = [*notes, f"{bad} values that are no numbers (NaN, Inf) are replaced"]
+        # Nothing is known of a NaN; an infinity is the end of the scale.
+        values = np.nan_to_num(values, nan=0.5, posinf=1.0, neginf=0.0)
+    return Raw(values.astype(np.float32), True, notes)

@@ -1,23 +1,26 @@
 """Materials made elsewhere: PBR sets of map files as libraries and artists hand them out.
 
 Missing maps get defaults that add nothing: a height from the normal map where there is one, else a
-flat plane; a roughness of 0.7; no metal. `metadata["defaults"]` names the maps that were missing.
+flat plane; a roughness of 0.7; no metal. `metadata["defaults"]` names the maps that were missing,
+`metadata["notes"]` tells in a sentence each how doubtful files were read.
 """
 
 from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from components.core.catalogues.address import materials_folder
+from components.core.catalogues.item import set_aside
 from components.core.errors import UserError
 from components.core.materials.files import read_sidecar
 from components.core.materials.material import FloatArray, Material, resize
 from components.core.materials.names import category_of, map_files, words_of
 from components.core.materials.photos import Rejected
-from components.core.materials.pixels import as_color, as_grey, read_map
+from components.core.materials.pixels import as_color, as_grey, read_raw
 from components.core.platform.progress import track
 from components.core.rendering.color import linear_to_srgb
 
@@ -42,18 +45,16 @@ def load_pbr_set(folder: Path, size: int | None = None) -> Material:
             f"{folder}: no albedo map found; expected a file named like albedo.png, *_Color.jpg "
             "or *_diff_1k.png"
         )
-    maps = {role: _square(read_map(file)) for role, file in files.items()}
-    if files["albedo"].suffix.lower() == ".exr":
-        log.info("%s is read as linear colour, as EXR files hold it", files["albedo"])
-        maps["albedo"] = linear_to_srgb(maps["albedo"])
+    notes: list[str] = []
+    maps = {role: _square(_read(role, file, notes)) for role, file in files.items()}
     side = size or maps["albedo"].shape[0]
     maps = {role: resize(values, side) for role, values in maps.items()}
     if _is_normal_map(maps.get("metallic")):
-        log.warning("%s is a normal map by its pixels and not used as metalness", files["metallic"])
+        notes.append(f"{files['metallic'].name}: a normal map by its pixels, not used as metalness")
         normals = maps.pop("metallic")
         maps.setdefault("normal", normals)
         files.pop("metallic")
-    return _material(folder, maps, {role: file.name for role, file in files.items()})
+    return _material(folder, maps, {role: file.name for role, file in files.items()}, notes)
 
 
 def material_sets(root: Path) -> list[Path]:
@@ -66,16 +67,27 @@ def material_sets(root: Path) -> list[Path]:
     ]
 
 
-def usable_sets(root: Path) -> tuple[list[Path], list[Rejected]]:
-    """The PBR sets at and below `root` that can be read, and those that cannot, with reasons.
+class Sets(NamedTuple):
+    """Folders of PBR sets: those to use, those that cannot be read and why, and what is to be told
+    of the former, a sentence each."""
 
-    UserError if none can. Nothing stays in memory.
+    usable: list[Path]
+    left_out: list[Rejected]
+    notes: list[Rejected]
+
+
+def usable_sets(root: Path) -> Sets:
+    """The PBR sets at and below `root`, each looked into.
+
+    UserError if none can be read. Nothing stays in memory.
     """
+    notes: list[Rejected] = []
     usable: list[Path] = []
-    left_out: list[Rejected] = []
+    left_out = [Rejected(root / name, reason) for name, reason in set_aside(root)]
     for folder in track(material_sets(root), "checking materials"):
         try:
-            load_pbr_set(folder)
+            told = load_pbr_set(folder).metadata.get("notes", [])
+            notes += [Rejected(folder, note) for note in told]
             usable.append(folder)
         except UserError as error:
             log.warning("left out: %s", error)
@@ -85,7 +97,9 @@ def usable_sets(root: Path) -> tuple[list[Path], list[Rejected]]:
             f"{root}: no material found; expected folders with an albedo map (albedo.png, "
             "*_Color.jpg, *_diff_1k.png) and maps of roughness, height and metalness"
         )
-    return usable, left_out
+    for note in notes:
+        log.warning("%s: %s", note.path, note.reason)
+    return Sets(usable, left_out, notes)
 
 
 def load_material_folder(uri: str, size: int | None = None) -> list[Material]:
@@ -94,8 +108,7 @@ def load_material_folder(uri: str, size: int | None = None) -> list[Material]:
     uri: a folder, here or in a storage, or the address of a catalogue (`catalogues.address`).
     UserError if there is none.
     """
-    usable, _ = usable_sets(materials_folder(uri))
-    return [load_pbr_set(folder, size) for folder in usable]
+    return [load_pbr_set(folder, size) for folder in usable_sets(materials_folder(uri)).usable]
 
 
 def height_from_normals(normals: FloatArray) -> FloatArray:
@@ -119,7 +132,29 @@ def height_from_normals(normals: FloatArray) -> FloatArray:
     return np.clip(height, 0.0, 1.0).astype(np.float32)
 
 
-def _material(folder: Path, maps: dict[str, FloatArray], names: dict[str, str]) -> Material:
+def _read(role: str, file: Path, notes: list[str]) -> FloatArray:
+    """A map in [0, 1]; colours as sRGB. What might not be meant so goes to `notes`."""
+    raw = read_raw(file)
+    values, told = raw.values, list(raw.notes)
+    if role == "albedo" and raw.floating:
+        told.append("holds floats, so its colours are read as linear")
+        values = linear_to_srgb(np.maximum(values, 0.0))
+    if role in ("height", "depth"):
+        low, high = float(values.min()), float(values.max())
+        if low < 0 or high > 1:
+            told.append(f"heights from {low:.3g} to {high:.3g} are brought to 0 to 1")
+            values = (values - low) / (high - low) if high > low else np.full_like(values, 0.5)
+        elif high <= 0:
+            told.append("black everywhere, so not used")
+    if values.shape[0] != values.shape[1]:
+        told.append(f"{values.shape[1]} x {values.shape[0]} pixels: the centre square is used")
+    notes += [f"{file.name}: {note}" for note in told]
+    return np.clip(values, 0.0, 1.0)
+
+
+def _material(
+    folder: Path, maps: dict[str, FloatArray], names: dict[str, str], notes: list[str]
+) -> Material:
     albedo = as_color(maps["albedo"])
     full = np.ones(albedo.shape[:2], np.float32)
     packed = maps.get("packed")
@@ -144,7 +179,7 @@ def _material(folder: Path, maps: dict[str, FloatArray], names: dict[str, str]) 
         metallic=grey.get("metallic", full * DEFAULT_METALLIC),
         caption=str(known.pop("caption")),
         category=str(known.pop("category")),
-        metadata={**known, "source": name, "files": names, "defaults": defaults},
+        metadata={**known, "source": name, "files": names, "defaults": defaults, "notes": notes},
     )
 
 

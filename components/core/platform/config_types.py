@@ -14,3 +14,11 @@ class Rendering(BaseModel, frozen=True, extra="forbid"):
     mesh_resolution: int = Field(
         64, ge=2, le=4096, description="vertices along one side of the displaced mesh"
     )
+    max_depth: int = Field(
+        3, ge=2, le=64, description="2 is direct light only, each more adds one bounce"
+    )
+    sampler: str = Field(
+        "multijitter",
+        pattern="^(independent|stratified|multijitter|orthogonal|ldsampler)$",
+        description="Mitsuba's sampler, which places the samples of a pixel",
+    )

@@ -16,7 +16,6 @@ import numpy.typing as npt
 from components.core.errors import UserError
 from components.core.materials.grid import unpack
 from components.core.platform.config_types import Rendering
-from components.core.platform.storage import local_path
 from components.core.realism.clip import ClipFeatures
 from components.core.realism.scorer import LinearScorer
 from components.core.rendering.batch import Light, SrgbRenderer, draw_lights, render_batch
@@ -120,7 +119,8 @@ def load_reward(
 
     Args:
         folder: the artifact.
-        environments: URI of a folder of environments, "" for the embedded ones.
+        environments: as `load_environments` takes them: URI of a folder, address of a catalogue or
+            "" for the embedded ones.
         rendering: size and quality of the renderings, which should be those trained with.
         device: where CLIP runs.
         scorer: which of the artifact's scorers is the reward.
@@ -140,7 +140,7 @@ def load_reward(
             )
     return RealismReward(
         Renderer(**rendering.model_dump()),
-        load_environments(str(local_path(environments)) if environments else ""),
+        load_environments(environments),
         features,
         scorers,
     )

@@ -20,7 +20,7 @@ from components.core.rendering.environments import (
     irradiance,
     normalised,
 )
-from components.core.rendering.variant import LLVM, mitsuba
+from components.core.rendering.variant import mitsuba, traced
 
 Array = NDArray[np.float64]
 
@@ -164,7 +164,7 @@ def _sky(elevation: float, turbidity: float, azimuth: float) -> tuple[Array, Arr
 def _evaluate(mi: Any, emitter: Any, directions: Array) -> Array:
     """Radiance (..., 3) that the emitter sends from unit vectors (..., 3), z up."""
     flat = directions.reshape(-1, 3).astype(np.float32)
-    if mi.variant() == LLVM:
+    if traced(mi):
         interaction = mi.SurfaceInteraction3f()
         interaction.wi = -mi.Vector3f(np.ascontiguousarray(flat.T))
         values = np.array(emitter.eval(interaction)).T

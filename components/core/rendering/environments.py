@@ -12,19 +12,26 @@ at the azimuth 2 pi * (j + 0.5) / w. The material faces up, so the image's upper
 from __future__ import annotations
 
 import functools
+import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from components.core.catalogues.address import environments_folder
 from components.core.errors import UserError
+from components.core.materials.headers import refuse_bomb
 
 FloatArray = NDArray[np.float32]
 
 HEIGHT, WIDTH = 128, 256
 SUFFIXES = (".hdr", ".exr")
+SHARE = 0.25
+"""Of the files of a folder that may be damaged; more says that something else is wrong."""
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -95,17 +102,40 @@ def load_environments(uri: str | Path) -> list[Environment]:
     uri: a folder, or one file, here or in a storage that `local_path` knows, or the address of a
     catalogue (`catalogues.address`).
     """
+    return usable_environments(uri).environments
+
+
+class Found(NamedTuple):
+    """Environments, and the files that are none, with reasons."""
+
+    environments: list[Environment]
+    left_out: list[tuple[Path, str]]
+
+
+def usable_environments(uri: str | Path) -> Found:
+    """As `load_environments`. A file that is given by itself must be one; in a folder damaged files
+    are set aside, at most `SHARE` of them."""
     if not str(uri):
         from components.core.rendering.embedded import embedded_environments
 
-        return embedded_environments()
+        return Found(embedded_environments(), [])
     root = environments_folder(str(uri))
     if root.is_file():
-        return [load_environment(root)]
+        return Found([load_environment(root)], [])
     files = sorted(file for file in root.rglob("*") if file.suffix.lower() in SUFFIXES)
     if not files:
         raise UserError(f"{uri}: no environment found; expected .hdr or .exr files in it")
-    return [load_environment(file) for file in files]
+    environments: list[Environment] = []
+    left_out: list[tuple[Path, str]] = []
+    for file in files:
+        try:
+            environments.append(load_environment(file))
+        except UserError as error:
+            left_out.append((file, str(error).removeprefix(f"{file}: ")))
+            if len(left_out) > SHARE * len(files):
+                raise
+            log.warning("left out: %s", error)
+    return Found(environments, left_out)
 
 
 def resampled(radiance: FloatArray, height: int = HEIGHT, width: int = WIDTH) -> FloatArray:
@@ -137,6 +167,7 @@ def _read(file: Path) -> FloatArray:
     from components.core.rendering.variant import mitsuba
 
     mi = mitsuba()
+    refuse_bomb(file)
     try:
         bitmap = mi.Bitmap(str(file)).convert(
             mi.Bitmap.PixelFormat.RGB, mi.Struct.Type.Float32, srgb_gamma=False

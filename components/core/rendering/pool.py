@@ -16,7 +16,6 @@ import numpy.typing as npt
 
 from components.core.materials.grid import unpack
 from components.core.platform.config_types import Rendering
-from components.core.platform.storage import local_path
 from components.core.rendering.batch import Light
 from components.core.rendering.environments import load_environments
 from components.core.rendering.workers import Failed, Workers
@@ -31,7 +30,7 @@ def prepare_renderer(rendering: Rendering, environments: str) -> Callable[[Job],
     from components.core.rendering.scene import Renderer
 
     renderer = Renderer(**rendering.model_dump())
-    known = load_environments(str(local_path(environments)) if environments else "")
+    known = load_environments(environments)
 
     def work(job: Job) -> Image:
         grid, light = job

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from components.core.rendering.variant import LLVM, mitsuba
+from components.core.rendering.variant import mitsuba, traced
 
 FloatArray = NDArray[np.float32]
 KEPT = 8
@@ -29,7 +29,7 @@ def recorded(scene: Any, spp: int) -> Callable[[int, object], FloatArray]:
     not traced and needs no recording.
     """
     mi = mitsuba()
-    if mi.variant() != LLVM:
+    if not traced(mi):
         return lambda seed, _: np.array(mi.render(scene, seed=seed, spp=spp), np.float32)
     import drjit
 
@@ -44,7 +44,7 @@ def owned(values: NDArray[Any]) -> Any:
     """The values as a tensor in Dr.Jit's own, aligned memory instead of numpy's."""
     mi = mitsuba()
     content = np.ascontiguousarray(values, np.float32)
-    if mi.variant() != LLVM:
+    if not traced(mi):
         return mi.TensorXf(content)
     import drjit
 

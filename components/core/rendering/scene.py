@@ -25,7 +25,7 @@ from components.core.rendering.environments import Environment
 from components.core.rendering.mesh import Wrap, heights, lattice
 from components.core.rendering.normals import lattice_normals
 from components.core.rendering.replay import owned, recorded
-from components.core.rendering.variant import LLVM, mitsuba
+from components.core.rendering.variant import mitsuba, traced
 
 FloatArray = NDArray[np.float32]
 
@@ -180,7 +180,7 @@ class _Scene:
 
     def takes(self, shapes: Shapes) -> bool:
         """Whether maps and environment of these shapes can be pushed; scalar code takes no new."""
-        return mitsuba().variant() == LLVM or shapes == self.shapes
+        return traced(mitsuba()) or shapes == self.shapes
 
     def render(self, material: Material, seed: int) -> FloatArray:
         self._wear(material)

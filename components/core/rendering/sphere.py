@@ -23,7 +23,7 @@ from components.core.rendering.scene import (
     turn_light,
     wear,
 )
-from components.core.rendering.variant import LLVM, mitsuba
+from components.core.rendering.variant import mitsuba, traced
 
 DISTANCE = 4.5
 """Of the camera from the centre, in radii."""
@@ -66,7 +66,7 @@ class SphereRenderer:
         mi = mitsuba()
         with _one_at_a_time:
             shapes = (material.size, environment.radiance.shape)
-            if self._scene is None or (mi.variant() != LLVM and shapes != self._shapes):
+            if self._scene is None or (not traced(mi) and shapes != self._shapes):
                 self._scene, self._shapes = self._made(mi, material, environment), shapes
             parameters = mi.traverse(self._scene)
             push_radiance(parameters, environment)

@@ -1,8 +1,9 @@
-"""Which Mitsuba variant this machine can run: LLVM where it works, scalar code elsewhere.
+"""Which Mitsuba variant this machine can run: CUDA or LLVM where it works, scalar code elsewhere.
 
 Dr.Jit loads the system's libLLVM, and some versions of it abort the whole process, which no
-`except` can catch. So each candidate renders one pixel in a subprocess first; the answer is kept in
-the user's cache, keyed by the library's path and modification time, and costs nothing afterwards.
+`except` can catch; so may a GPU's driver. So each candidate renders one pixel in a subprocess
+first; the answer is kept in the user's cache, keyed by the library's path and modification time or
+the driver's version, and costs nothing afterwards.
 """
 
 from __future__ import annotations
@@ -15,15 +16,20 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from components.core.errors import UserError
 
+CUDA = "cuda_ad_rgb"
 LLVM = "llvm_ad_rgb"
 SCALAR = "scalar_rgb"
 LIBRARY_VARIABLE = "DRJIT_LIBLLVM_PATH"
+DEVICES_VARIABLE = "CUDA_VISIBLE_DEVICES"
+DRIVER = Path("/proc/driver/nvidia/version")
+"""Exists where a CUDA device can be; its text names the driver."""
 
 _LIBRARIES = (
     "usr/lib/*-linux-gnu/libLLVM.so.*",
@@ -36,8 +42,9 @@ _LIBRARIES = (
     "usr/local/opt/llvm*/lib/libLLVM*.dylib",
 )
 _PROBE = """
+import sys
 import mitsuba as mi
-mi.set_variant("llvm_ad_rgb")
+mi.set_variant(sys.argv[1])
 scene = mi.load_dict({"type": "scene", "integrator": {"type": "path"}, "shape": {"type": "sphere"},
     "light": {"type": "constant"}, "sensor": {"type": "perspective",
     "film": {"type": "hdrfilm", "width": 2, "height": 2}}})
@@ -60,13 +67,17 @@ def mitsuba() -> Any:
 
 @functools.cache
 def select_variant() -> str:
-    """`llvm_ad_rgb` if a libLLVM of this machine can render, else `scalar_rgb` with one message.
+    """`cuda_ad_rgb` if a GPU of this machine can render, `llvm_ad_rgb` if a libLLVM can, else
+    `scalar_rgb` with one message.
 
-    Pins the library that works by the environment variable DRJIT_LIBLLVM_PATH; a value that the
+    CUDA_VISIBLE_DEVICES="" keeps it from the GPU. Pins the library that works by the environment
+    variable DRJIT_LIBLLVM_PATH; a value that the
     user has set is the only candidate then. UserError if Mitsuba itself cannot be loaded, which
     says nothing about the libraries, so that no answer about them is kept.
     """
     _require_mitsuba()
+    if _cuda_renders():
+        return CUDA
     given = os.environ.get(LIBRARY_VARIABLE)
     for library in [Path(given)] if given else _candidates():
         if library.exists() and _renders(library):
@@ -78,6 +89,11 @@ def select_variant() -> str:
         f"{LIBRARY_VARIABLE}={given} does not work" if given else "versions 17 and later work",
     )
     return SCALAR
+
+
+def traced(module: Any) -> bool:
+    """Whether the module's active variant records kernels (CUDA, LLVM) instead of running code."""
+    return bool(module.variant() != SCALAR)
 
 
 def _require_mitsuba() -> None:
@@ -112,22 +128,35 @@ def _major(library: Path) -> int:
 
 def _renders(library: Path) -> bool:
     """Whether a subprocess with this library renders, from the cache where it is known."""
-    file = cache_folder() / "libllvm.json"
-    key = f"{library}@{library.stat().st_mtime_ns} mitsuba {version('mitsuba')}"
+    key = f"{library}@{library.stat().st_mtime_ns}"
+    return _known(key, lambda: _probe(LLVM, {LIBRARY_VARIABLE: str(library)}))
+
+
+def _cuda_renders() -> bool:
+    """Whether there is a GPU that a subprocess renders with, likewise."""
+    visible = os.environ.get(DEVICES_VARIABLE, "all")
+    if visible in ("", "-1") or not DRIVER.exists():
+        return False
+    driver = DRIVER.read_text(encoding="utf-8", errors="replace").strip()
+    return _known(f"cuda {visible} {driver}", lambda: _probe(CUDA, {}))
+
+
+def _known(key: str, probe: Callable[[], bool]) -> bool:
+    file = cache_folder() / "variants.json"
+    key = f"{key} mitsuba {version('mitsuba')}"
     known = _read(file)
     if key not in known:
-        known[key] = _probe(library)
+        known[key] = probe()
         _write(file, known)
     return known[key]
 
 
-def _probe(library: Path) -> bool:
+def _probe(variant: str, settings: Mapping[str, str]) -> bool:
     """Render in a subprocess, which is all that an aborting library takes down."""
-    environment = {**os.environ, LIBRARY_VARIABLE: str(library)}
     try:
         probe = subprocess.run(  # noqa: S603 - this Python and a constant
-            [sys.executable, "-c", _PROBE],
-            env=environment,
+            [sys.executable, "-c", _PROBE, variant],
+            env={**os.environ, **settings},
             capture_output=True,
             text=True,
             timeout=120,
@@ -153,4 +182,4 @@ def _write(file: Path, known: dict[str, bool]) -> None:
         beside.write_text(json.dumps(known, indent=1))
         beside.replace(file)
     except OSError as error:
-        log.debug("the probe of libLLVM was not cached: %s", error)
+        log.debug("the probe of a variant was not cached: %s", error)

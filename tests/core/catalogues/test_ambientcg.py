@@ -18,10 +18,10 @@ from components.core.materials.sources import load_material_folder
 from tests.core.catalogues.server import Server
 
 
-def archive(names: list[str]) -> bytes:
+def archive(names: list[str], method: int = zipfile.ZIP_STORED) -> bytes:
     stream, picture = io.BytesIO(), io.BytesIO()
     Image.new("RGB", (16, 16), (90, 60, 30)).save(picture, "PNG")
-    with zipfile.ZipFile(stream, "w") as packed:
+    with zipfile.ZipFile(stream, "w", method) as packed:
         for name in names:
             packed.writestr(name, picture.getvalue())
     return stream.getvalue()
@@ -55,16 +55,18 @@ def test_all_pages_are_listed_and_only_what_can_be_had(catalogue: Materials) -> 
 
 
 def test_archives_become_materials(catalogue: Materials, tmp_path: Path) -> None:
-    collect(catalogue, tmp_path, 9, seed=0)
-    materials = load_material_folder(str(tmp_path))
+    materials = load_material_folder(str(collect(catalogue, tmp_path, 9, seed=0)))
     assert [m.category for m in materials] == ["brick", "wood"]
     assert all(m.metadata["licence"] == "CC0-1.0" for m in materials)
     assert not list(tmp_path.rglob("*.zip"))
 
 
-def test_a_damaged_archive_is_refused_and_not_kept(tmp_path: Path) -> None:
-    (tmp_path / "x.zip").write_bytes(b"no archive")
-    with pytest.raises(UserError, match="no ZIP"):
+@pytest.mark.parametrize("damage", ["no archive", "deflated"])
+def test_a_damaged_archive_is_refused_and_not_kept(tmp_path: Path, damage: str) -> None:
+    content = bytearray(archive(["Bricks_Color.png"], zipfile.ZIP_DEFLATED))
+    content[46:56] = b"\xff" * 10  # the first packed bytes, which zlib refuses
+    (tmp_path / "x.zip").write_bytes(content if damage == "deflated" else b"no archive")
+    with pytest.raises(UserError, match="no whole ZIP"):
         unpack_maps(tmp_path / "x.zip", tmp_path)
     assert not (tmp_path / "x.zip").exists()
 

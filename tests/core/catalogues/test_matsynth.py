@@ -1,6 +1,7 @@
 """MatSynth is read in place and filtered by licence."""
 
 import io
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ from PIL import Image
 from components.core.catalogues.download import Downloader
 from components.core.catalogues.item import collect
 from components.core.catalogues.matsynth import ALLOWED, DATASET, Materials
-from components.core.materials.sources import load_material_folder
+from components.core.errors import UserError
+from components.core.materials.sources import load_material_folder, usable_sets
 from tests.core.catalogues.server import Server
 
 SHARD = "data/train-00000-of-00001.parquet"
@@ -48,7 +50,10 @@ def hub(server: Server) -> str:
     rng = np.random.default_rng(0)
     kinds = [("CC0", ["brick"]), ("CC-BY-NC", ["wood"]), ("CC-BY 4.0", ["moss", "grass"]),
              ("CC0", ["nothing"])]  # fmt: skip
-    rows = [row(rng, f"thing_{i:02d}", *kinds[i % 4]) for i in range(40)]
+    return serve(server, [row(rng, f"thing_{i:02d}", *kinds[i % 4]) for i in range(40)])
+
+
+def serve(server: Server, rows: list[dict[str, Any]]) -> str:
     stream = io.BytesIO()
     parquet.write_table(pa.Table.from_pylist(rows), stream, row_group_size=4)
     base = f"/datasets/{DATASET}/resolve/main/"
@@ -72,14 +77,61 @@ def test_only_free_licences_and_known_categories_are_listed(
 def test_chosen_materials_become_material_sets(
     hub: str, downloader: Downloader, tmp_path: Path
 ) -> None:
-    collect(Materials(downloader, size=16, hub=hub), tmp_path, 2, seed=1)
-    materials = load_material_folder(str(tmp_path))
+    chosen = collect(Materials(downloader, size=16, hub=hub), tmp_path, 2, seed=1)
+    materials = load_material_folder(str(chosen))
     assert len(materials) == 2
     assert all(material.size == (16, 16) for material in materials)
     assert all(list(m.metadata["authors"]) == ["A. Person"] for m in materials)
     assert all(m.metadata["defaults"] == [] for m in materials)
     heights = np.unique(materials[0].height * 65535)
     assert len(heights) > 200  # 16 bits, not 8, survive the reduction
+
+
+SHARD_PATH = f"/datasets/{DATASET}/resolve/main/{SHARD}"
+
+
+@pytest.mark.parametrize("fault", ["429", "500", "truncated"])
+@pytest.mark.parametrize("reads_before", [0, 1, 2])
+def test_reads_that_fail_are_tried_again_wherever_they_fail(
+    server: Server, hub: str, downloader: Downloader, tmp_path: Path, fault: str, reads_before: int
+) -> None:
+    server.faults[SHARD_PATH] = [""] * reads_before + [fault]
+    chosen = collect(Materials(downloader, size=16, hub=hub), tmp_path, 1, seed=1)
+    assert len(load_material_folder(str(chosen))) == 1
+    assert not server.faults[SHARD_PATH]  # it was met
+
+
+def test_a_busy_hub_is_given_the_time_it_asks_for(
+    server: Server, hub: str, downloader: Downloader
+) -> None:
+    server.faults[SHARD_PATH] = ["", "429 1"]
+    started = time.monotonic()
+    Materials(downloader, hub=hub).items()
+    assert time.monotonic() - started >= 1.0
+
+
+@pytest.mark.parametrize("fault", ["404", "damaged"])
+@pytest.mark.parametrize("reads_before", [1, 2])
+def test_reads_that_keep_failing_are_told_as_such(
+    server: Server, hub: str, downloader: Downloader, tmp_path: Path, fault: str, reads_before: int
+) -> None:
+    server.faults[SHARD_PATH] = [""] * reads_before + [fault] * 40
+    with pytest.raises(UserError, match=r"parquet.*(status 404|damaged)") as told:
+        collect(Materials(downloader, size=16, hub=hub), tmp_path, 1, seed=1)
+    assert "cannot be written" not in str(told.value)
+
+
+def test_a_damaged_map_is_the_catalogues_fault_and_set_aside(
+    server: Server, downloader: Downloader, tmp_path: Path
+) -> None:
+    rng = np.random.default_rng(0)
+    rows = [row(rng, f"thing_{i:02d}", "CC0", ["brick"]) for i in range(20)]
+    rows[3]["height"]["bytes"] = rows[3]["height"]["bytes"][:100]
+    chosen = collect(Materials(downloader, size=16, hub=serve(server, rows)), tmp_path, 20, seed=0)
+    usable, left_out = usable_sets(chosen)
+    assert len(usable) == 19
+    assert [found.path.name for found in left_out] == ["thing_03"]
+    assert "height is no readable image" in left_out[0].reason
 
 
 @pytest.mark.parametrize(

@@ -70,14 +70,14 @@ def test_textures_are_listed_with_category_licence_and_authors(textures: Texture
 def test_a_collection_is_read_as_materials(
     textures: Textures, server: Server, tmp_path: Path
 ) -> None:
-    collect(textures, tmp_path, 2, seed=0)
-    oak, wall = load_material_folder(str(tmp_path), 16)
+    chosen = collect(textures, tmp_path, 2, seed=0)
+    oak, wall = load_material_folder(str(chosen), 16)
     assert (wall.category, wall.caption) == ("brick", "red wall")
     assert wall.metadata["licence"] == "CC0-1.0"
     assert np.allclose(wall.albedo.mean((0, 1)) * 255, (150, 50, 40), atol=1)
     assert not oak.metadata["defaults"] or oak.metadata["defaults"] == ["metallic"]
     assert not any("2k" in path for path, _ in server.requests)
-    hidden = [p for p in tmp_path.rglob("*") if p.name.startswith(".") or p.suffix == ".part"]
+    hidden = [p for p in chosen.rglob("*") if p.name.startswith(".") or p.suffix == ".part"]
     assert not hidden
 
 
@@ -87,9 +87,10 @@ def test_an_interrupted_collection_goes_on(
     server.faults["/dl/red_wall_rough_1k.png"] = ["404"]
     with pytest.raises(UserError, match="404"):
         collect(textures, tmp_path, 2, seed=0)
-    assert [p.name for p in tmp_path.iterdir() if not p.name.startswith(".")] == ["oak_planks"]
-    collect(textures, tmp_path, 2, seed=0)
-    assert len(load_material_folder(str(tmp_path), 16)) == 2
+    assert [p.name for p in (tmp_path / "items").glob("[!.]*")] == ["oak_planks"]
+    assert not list(tmp_path.glob("chosen*"))
+    chosen = collect(textures, tmp_path, 2, seed=0)
+    assert len(load_material_folder(str(chosen), 16)) == 2
     assert len(server.asked("/dl/oak_planks_diff_1k.png")) == 1
     assert len(server.asked("/dl/red_wall_diff_1k.png")) == 1
 
@@ -100,9 +101,9 @@ def test_environments_are_radiance_files(
     server.put("/assets", {"field": {"name": "Field"}})
     body = b"#?RADIANCE stand-in"
     server.put("/files/field", {"hdri": {"1k": {"hdr": offered(server, "field_1k.hdr", body)}}})
-    collect(Environments(downloader, "1k", server.url), tmp_path, 5, seed=0)
-    assert (tmp_path / "field" / "field_1k.hdr").read_bytes() == body
-    assert json.loads((tmp_path / "field" / "material.json").read_text())["licence"] == "CC0-1.0"
+    chosen = collect(Environments(downloader, "1k", server.url), tmp_path, 5, seed=0)
+    assert (chosen / "field" / "field_1k.hdr").read_bytes() == body
+    assert json.loads((chosen / "field" / "material.json").read_text())["licence"] == "CC0-1.0"
     with pytest.raises(UserError, match="8k"):
         collect(Environments(downloader, "8k", server.url), tmp_path / "other", 1, seed=0)
 

@@ -21,6 +21,7 @@ from components.core.materials.material import Material
 from components.core.materials.occlusion import occlusion
 from components.core.materials.pixels import encode_normals
 from components.core.materials.usd import write_usdz
+from pipelines.commands_materials import FORMATS, _export
 from tests.node.gltf import validate
 
 
@@ -119,7 +120,9 @@ def test_mtlx_refers_to_files_and_nodes_that_exist(tmp_path: Path) -> None:
     files = [
         str(node.get("value")) for node in root.iter("input") if node.get("type") == "filename"
     ]
-    assert sorted(files) == ["albedo.png", "height.png", "metallic.png", "roughness.png"]
+    assert sorted(files) == [
+        "albedo.png", "height.png", "metallic.png", "normal.png", "roughness.png",
+    ]  # fmt: skip
     assert all((tmp_path / "m" / name).is_file() for name in files)
     nodes = {node.get("name") for node in root}
     assert {node.get("nodename") for node in root.iter("input") if node.get("nodename")} <= nodes
@@ -167,7 +170,16 @@ def test_materialx_accepts_the_document(tmp_path: Path) -> None:
     document.setDataLibrary(library)
     valid, complaints = document.validate()
     assert valid, complaints
-    assert [node.getName() for node in document.getMaterialNodes()] == ["brick"]
+    by_normals, displaced = document.getMaterialNodes()
+    assert (by_normals.getName(), displaced.getName()) == ("brick", "brick_displaced")
+    # The relief is in one of the two places, never in both.
+    for node, normal, displacement in ((by_normals, True, False), (displaced, False, True)):
+        surface = node.getConnectedNode("surfaceshader")
+        assert (surface.getConnectedNode("normal") is not None) == normal
+        assert (node.getConnectedNode("displacementshader") is not None) == displacement
+    relief = by_normals.getConnectedNode("surfaceshader").getConnectedNode("normal")
+    assert relief.getCategory() == "normalmap"
+    assert relief.getConnectedNode("in").getInputValue("file") == "normal.png"
 
 
 @pytest.mark.parametrize("resolution", [1, 16])
@@ -189,16 +201,25 @@ def test_usd_s_own_checker_accepts_the_package(tmp_path: Path, resolution: int) 
     assert {"diffuseColor", "roughness", "metallic", "normal", "occlusion"} <= names
 
 
-@pytest.mark.parametrize("shape", ["plane", "sphere"])
+@pytest.mark.parametrize(("shape", "resolution"), [("plane", 16), ("plane", 1), ("sphere", 16)])
 def test_khronos_validator_finds_no_fault(
-    tmp_path: Path, shape: Literal["plane", "sphere"]
+    tmp_path: Path, shape: Literal["plane", "sphere"], resolution: int
 ) -> None:
     file = tmp_path / "m.glb"
-    file.write_bytes(glb(material(), 16, displacement=0.1, shape=shape))
+    file.write_bytes(glb(material(), resolution, displacement=0.1, shape=shape))
     report = validate(file)
     assert report["issues"]["numErrors"] == 0, report["issues"]["messages"]
     assert report["issues"]["numWarnings"] == 0, report["issues"]["messages"]
     assert report["info"]["hasTextures"]
+
+
+def test_the_command_line_writes_every_format(tmp_path: Path) -> None:
+    files = _export(material(), tmp_path, "m", [*FORMATS, "glb"])
+    assert [file.name for file in files] == ["m.zip", "m.glb", "m.flat.glb", "m.mtlx", "m.usdz"]
+    assert all(file.is_file() for file in files)
+    reports = [validate(file) for file in files if file.suffix == ".glb"]
+    assert [report["issues"]["numErrors"] for report in reports] == [0, 0]
+    assert [report["info"]["totalTriangleCount"] for report in reports] == [2 * 128**2, 2]
 
 
 def test_the_sphere_is_round_and_faces_outwards(tmp_path: Path) -> None:

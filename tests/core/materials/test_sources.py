@@ -8,6 +8,7 @@ from PIL import Image
 
 from components.core.errors import UserError
 from components.core.materials.files import save_material
+from components.core.materials.headers import pixel_size, refuse_bomb
 from components.core.materials.material import Material
 from components.core.materials.names import category_of, role_of, words_of
 from components.core.materials.pixels import encode_normals
@@ -15,8 +16,10 @@ from components.core.materials.sources import (
     height_from_normals,
     load_material_folder,
     load_pbr_set,
+    usable_sets,
 )
 from components.core.rendering.color import linear_to_srgb
+from components.core.rendering.variant import mitsuba
 
 
 def write(file: Path, value: int | tuple[int, int, int] | np.ndarray, size: int = 8) -> None:
@@ -140,17 +143,84 @@ def test_directx_normals_are_turned_over(tmp_path: Path) -> None:
         assert np.corrcoef(load_pbr_set(folder).height.ravel(), height.ravel())[0, 1] > 0.99
 
 
-def test_linear_colour_becomes_srgb_and_is_told(
+def write_exr(file: Path, values: np.ndarray) -> None:
+    mitsuba().Bitmap(values.astype(np.float32)).write(str(file))
+
+
+def notes(folder: Path) -> str:
+    return " | ".join(load_pbr_set(folder).metadata["notes"])
+
+
+@pytest.mark.parametrize("name", ["albedo.exr", "albedo.tiff"])
+def test_float_colour_is_linear_becomes_srgb_and_is_told(tmp_path: Path, name: str) -> None:
+    colour = np.full((8, 8, 3), (0.2, 0.05, 0.5), np.float32)
+    if name.endswith("tiff"):
+        colour[...] = 0.2  # floats of a TIFF are grey here
+        Image.fromarray(colour[..., 0]).save(tmp_path / name)
+    else:
+        write_exr(tmp_path / name, colour)
+    material = load_pbr_set(tmp_path)
+    assert np.allclose(material.albedo, linear_to_srgb(colour), atol=2e-3)
+    assert f"{name}: holds floats, so its colours are read as linear" in notes(tmp_path)
+
+
+def test_heights_of_any_range_keep_their_form_and_are_told(tmp_path: Path) -> None:
+    write(tmp_path / "albedo.png", (9, 9, 9))
+    slope = np.linspace(-3.0, 5.0, 64).reshape(8, 8)
+    write_exr(tmp_path / "height.exr", slope)
+    height = load_pbr_set(tmp_path).height
+    np.testing.assert_allclose(height, (slope + 3) / 8, atol=1e-3)
+    assert "heights from -3 to 5 are brought to 0 to 1" in notes(tmp_path)
+    write_exr(tmp_path / "height.exr", np.linspace(0.2, 0.4, 64).reshape(8, 8))
+    np.testing.assert_allclose(load_pbr_set(tmp_path).height[0, 0], 0.2, atol=1e-3)
+    assert notes(tmp_path) == ""
+
+
+def test_what_is_no_number_is_replaced_and_counted(tmp_path: Path) -> None:
+    write(tmp_path / "albedo.png", (9, 9, 9))
+    rough = np.full((8, 8), 0.25, np.float32)
+    rough[0, :3] = np.nan, np.inf, -np.inf
+    write_exr(tmp_path / "rough.exr", rough)
+    found = load_pbr_set(tmp_path).roughness
+    np.testing.assert_allclose(found[0, :4], [0.5, 1.0, 0.0, 0.25], atol=1e-3)
+    assert "rough.exr: 3 values that are no numbers" in notes(tmp_path)
+
+
+def test_a_black_height_alpha_and_oblong_maps_are_told(tmp_path: Path) -> None:
+    Image.new("RGBA", (16, 8), (90, 60, 30, 200)).save(tmp_path / "albedo.png")
+    write(tmp_path / "height.png", 0)
+    told = notes(tmp_path)
+    assert "height.png: black everywhere, so not used" in told
+    assert "albedo.png: its alpha channel is not used" in told
+    assert "albedo.png: 16 x 8 pixels: the centre square is used" in told
+    Image.new("RGBA", (8, 8), (90, 60, 30, 255)).save(tmp_path / "albedo.png")
+    assert "alpha" not in notes(tmp_path)
+
+
+def test_a_float_bomb_is_refused_by_its_header(tmp_path: Path) -> None:
+    write_exr(tmp_path / "albedo.exr", np.zeros((20, 30, 3)))
+    assert pixel_size(tmp_path / "albedo.exr") == (30, 20)
+    with pytest.raises(UserError, match=r"albedo\.exr: 30 x 20 pixels are too many"):
+        refuse_bomb(tmp_path / "albedo.exr", limit=599)
+    content = (tmp_path / "albedo.exr").read_bytes()
+    window = content.index(b"dataWindow\0box2i\0") + len(b"dataWindow\0box2i\0") + 12
+    huge = content[:window] + (2**20).to_bytes(4, "little") * 2 + content[window + 8 :]
+    (tmp_path / "albedo.exr").write_bytes(huge)
+    with pytest.raises(UserError, match=r"albedo\.exr.*too many"):
+        load_pbr_set(tmp_path)
+
+
+def test_notes_of_a_tree_are_gathered_and_logged(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    from components.core.rendering.variant import mitsuba
-
-    colour = np.full((8, 8, 3), (0.2, 0.05, 0.5), np.float32)
-    mitsuba().Bitmap(colour).write(str(tmp_path / "wall_diff_1k.exr"))
-    with caplog.at_level("INFO"):
-        material = load_pbr_set(tmp_path)
-    assert np.allclose(material.albedo, linear_to_srgb(colour), atol=2e-3)
-    assert "linear" in caplog.text
+    write(tmp_path / "good/albedo.png", (9, 9, 9))
+    write(tmp_path / "odd/albedo.png", (9, 9, 9))
+    write(tmp_path / "odd/height.png", 0)
+    found = usable_sets(tmp_path)
+    assert [(note.path.name, note.reason) for note in found.notes] == [
+        ("odd", "height.png: black everywhere, so not used")
+    ]
+    assert "odd: height.png: black" in caplog.text
 
 
 @pytest.mark.parametrize("mode", ["L", "LA", "RGBA", "P"])

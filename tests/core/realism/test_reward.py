@@ -1,5 +1,6 @@
 """Grid to score: each grid keeps its own score, averaged over its own lights."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -7,7 +8,9 @@ import numpy.typing as npt
 import pytest
 
 from components.core.materials.material import Material
-from components.core.realism.reward import RealismReward
+from components.core.platform.config_types import Rendering
+from components.core.realism.clip import ClipFeatures
+from components.core.realism.reward import RealismReward, load_reward
 from components.core.realism.scorer import LinearScorer
 from components.core.rendering.environments import Environment
 
@@ -74,6 +77,16 @@ def test_the_same_source_of_light_gives_the_same_scores() -> None:
 def test_a_reward_without_the_reward_scorer_is_refused() -> None:
     with pytest.raises(ValueError, match="reward"):
         reward(gold=weights(1, 0, 0))
+
+
+def test_the_lights_may_be_a_catalogues(lights_address: str, tmp_path: Path) -> None:
+    (tmp_path / "clip.json").write_text('{"uri": "small"}')
+    dimension = ClipFeatures.load("small").dimension
+    for name in ("reward", "gold"):
+        LinearScorer(np.zeros(dimension, np.float32), 0.0).save(tmp_path / name)
+    loaded = load_reward(tmp_path, lights_address, Rendering(size=8, spp=1, mesh_resolution=8))
+    assert {light.environment for light in loaded.draw(9, np.random.default_rng(0))} == {0}
+    assert loaded.render(grids(0.5), loaded.draw(1, np.random.default_rng(0))).shape == (1, 8, 8, 3)
 
 
 def test_grids_in_a_row_share_their_lights_when_asked_to() -> None:

@@ -15,6 +15,7 @@ from components.core.rendering.environments import (
     load_environments,
     normalised,
     resampled,
+    usable_environments,
 )
 from components.core.rendering.variant import mitsuba
 
@@ -117,3 +118,47 @@ def test_nan_wrong_shape_and_missing_files_are_named(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="no environment found"):
         load_environments(tmp_path / "empty")
+
+
+@pytest.mark.parametrize("value", [np.inf, -np.inf])
+def test_infinite_radiance_is_refused(tmp_path: Path, value: float) -> None:
+    radiance = np.ones((32, 64, 3))
+    radiance[5, 5] = value
+    write_hdr(tmp_path / "sun.exr", radiance)
+    with pytest.raises(UserError, match=r"sun\.exr.*infinite"):
+        load_environment(tmp_path / "sun.exr")
+
+
+def test_negative_radiance_counts_as_dark(tmp_path: Path) -> None:
+    radiance = np.ones((32, 64, 3))
+    dark = radiance.copy()
+    radiance[4:8, 4:8], dark[4:8, 4:8] = -3.0, 0.0
+    for name, image in (("negative", radiance), ("dark", dark)):
+        write_hdr(tmp_path / f"{name}.exr", image)
+    found = [load_environment(tmp_path / f"{name}.exr").radiance for name in ("negative", "dark")]
+    np.testing.assert_array_equal(*found)
+    assert found[0].min() >= 0
+
+
+def test_one_bad_file_of_a_folder_is_set_aside_and_one_given_alone_refused(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for number in range(3):
+        write_hdr(tmp_path / f"sky{number}.hdr", np.ones((32, 64, 3)))
+    (tmp_path / "bad.hdr").write_bytes(b"")
+    found = usable_environments(tmp_path)
+    assert [each.name for each in found.environments] == ["sky0", "sky1", "sky2"]
+    assert [path.name for path, _ in found.left_out] == ["bad.hdr"]
+    assert "bad.hdr" in caplog.text
+    with pytest.raises(UserError, match=r"bad\.hdr"):
+        load_environments(tmp_path / "bad.hdr")
+    (tmp_path / "sky0.hdr").write_bytes(b"")
+    with pytest.raises(UserError, match=r"sky0\.hdr"):  # half of them: something else is wrong
+        load_environments(tmp_path)
+
+
+def test_a_bomb_is_refused_by_its_header(tmp_path: Path) -> None:
+    lines = b"#?RADIANCE\nFORMAT=32-bit_rle_rgbe\n\n-Y 100000 +X 200000\n"
+    (tmp_path / "huge.hdr").write_bytes(lines + bytes(64))
+    with pytest.raises(UserError, match=r"huge\.hdr: 200000 x 100000 pixels are too many"):
+        load_environment(tmp_path / "huge.hdr")

@@ -7,12 +7,12 @@ from components.core.materials.library.catalogue import sample
 from components.core.materials.material import CATEGORIES
 from components.core.rendering.environments import load_environments
 from components.core.rendering.scene import Renderer
-from components.core.rendering.variant import LLVM, mitsuba
+from components.core.rendering.variant import mitsuba, traced
 
 
 @pytest.fixture(autouse=True)
 def compiled() -> None:
-    if mitsuba().variant() != LLVM:
+    if not traced(mitsuba()):
         pytest.skip("scalar code is not traced, so nothing is recorded")
 
 

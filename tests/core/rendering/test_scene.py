@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from components.core.materials.material import Material
+from components.core.platform.config_types import Rendering
 from components.core.rendering.environments import Environment, normalised
 from components.core.rendering.scene import Renderer
 
@@ -161,3 +162,21 @@ def test_mirrored_maps_show_no_cliff_at_the_border() -> None:
     inside = repeated[:, 6:10].mean()
     assert abs(repeated[:, 0].mean() - inside) > 0.3 * inside
     assert abs(mirrored[:, 1].mean() - inside) < 0.2 * inside
+
+
+def test_depth_and_sampler_of_a_recipe_reach_the_image() -> None:
+    """A white pit is lighter where light may bounce, and another sampler errs otherwise."""
+    pit = np.ones((SIZE, SIZE))
+    pit[5:11, 5:11] = 0.0
+    sky = normalised(Environment("sky", np.ones((16, 32, 3), np.float32)))
+
+    def seen(**settings: object) -> np.ndarray:
+        given = {"size": SIZE, "spp": 256, "displacement": 0.5, "mesh_resolution": 32, **settings}
+        renderer = Renderer(**Rendering.model_validate(given).model_dump())
+        return renderer.render(material(height=pit, roughness=1.0), sky)[7:9, 7:9]
+
+    direct, bounced = seen(max_depth=2), seen(max_depth=4)
+    assert bounced.mean() > 1.1 * direct.mean()
+    other = seen(max_depth=2, sampler="independent")
+    assert not np.array_equal(other, direct)
+    assert other.mean() == pytest.approx(direct.mean(), rel=0.1)
