@@ -137,6 +137,8 @@ class PipelineRecord:
         done = self.finished()
         folders = {s: [Path(line["artifact"]) for line in lines] for s, lines in done.items()}
         seconds = {s: sum(line["seconds"] for line in lines) for s, lines in done.items()}
+        made = folders.get("registration", [])
+        model = json.loads((made[0] / "registration.json").read_text()) if made else {}
         report = compose_report(
             folder,
             recipe=self.recipe.name,
@@ -145,6 +147,7 @@ class PipelineRecord:
             artifacts={s: found[0] for s, found in folders.items() if s != SHARED},
             dataset=folders.get(SHARED, []),
             parameters=dict(self.parameters),
+            model=model,
         )
         self.client.log_artifacts(self.run_id, str(folder), "report")
         return report

@@ -34,7 +34,7 @@ class Page:
     media: Path | None = None
     sources: Sequence[tuple[str, str]] = ()
     set_aside: Sequence[Json] = ()
-    gate: Sequence[Json] = ()
+    gate: Json = field(default_factory=dict)
     settings: Json = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
     created: str = ""
@@ -120,16 +120,31 @@ def _tiles(report: Json) -> str:
 
 
 def _gate(page: Page) -> str:
+    """The gate's table, with the present champion's figures where there was one."""
     if not page.gate:
         return ""
+    head = ["rule", "demanded", "measured", "", "because"]
     rows = [
-        (str(rule["rule"]), str(rule["value"]), "passed" if rule["passed"] else "not passed")
-        for rule in page.gate
-    ]
-    note = "A model that passes every rule becomes <b>champion</b>, any other a <b>candidate</b>."
+        [rule["name"], rule["limit"], rule["value"], "passed" if rule["passed"] else "not passed",
+         rule["reason"]]
+        for rule in page.gate["rules"]
+    ]  # fmt: skip
+    note = (
+        "A model that passes every rule becomes <b>champion</b>, any other a <b>candidate</b>. "
+        f"This one: <b>{escape(page.gate['verdict'])}</b>."
+    )
+    if "champion" in page.gate:
+        before = page.gate["champion"]
+        head += ["this model", f"champion v{before['version']}"]
+        for row, rule in zip(rows, page.gate["rules"], strict=True):
+            row += [rule["after"] or "–", rule["champion"] or "–"]
+        note += (
+            " The last columns set the champion before this run beside it. Realism and gold are "
+            "by each model's own scorers, whose scales differ; CLIP score and diversity compare."
+        )
     return (
         f'<h2>Promotion gate</h2><p class="note">{note}</p>'
-        f'<div class="card">{table(("rule", "measured", ""), rows)}</div>'
+        f'<div class="card">{table(head, rows)}</div>'
     )
 
 

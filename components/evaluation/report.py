@@ -28,6 +28,7 @@ from components.evaluation.summaries import (
 from components.evaluation.tables import write_tables
 
 EVALUATION_KEYS = ("before_after", "gold", "clip_score", "diversity")
+MODEL_KEYS = ("name", "version", "alias")
 PACKAGES = ("realmat", "torch", "diffusers", "peft", "open-clip-torch", "mitsuba", "mlflow", "kfp")
 
 
@@ -40,6 +41,7 @@ def compose_report(
     artifacts: Mapping[str, Path],
     dataset: Sequence[Path] = (),
     parameters: Mapping[str, str] | None = None,
+    model: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Write report.json, report.html and tables/*.csv into `output`; returns the report.
 
@@ -49,10 +51,11 @@ def compose_report(
         artifacts: artifact folders by stage name; stages that did not run are absent.
         dataset: what synthetic_data made, of which there is one folder for each of its tasks.
         parameters: the URIs given for photos, environments and materials ("" = embedded).
+        model: registration.json of the registered model, if there is one.
     """
     evaluation = artifacts.get("evaluation")
     details = read_json(evaluation / "details.json") if evaluation else {}
-    registration = _registration(artifacts)
+    gate = _gate(artifacts)
     if "ddpo_lora" in artifacts:
         details = {**details, "curves": reward_curves(artifacts["ddpo_lora"])}
     if "reward_training" in artifacts:
@@ -61,7 +64,7 @@ def compose_report(
         "recipe": recipe,
         "stages": [{"name": s["name"], "seconds": s["seconds"]} for s in stages],
         **_measured(artifacts),
-        **{k: registration[k] for k in ("model",) if k in registration},
+        **({"model": {key: model[key] for key in MODEL_KEYS}} if model else {}),
     }
     page = Page(
         report=report,
@@ -69,7 +72,7 @@ def compose_report(
         media=evaluation / "media" if evaluation else None,
         sources=sources(artifacts, dataset, parameters or {}, details),
         set_aside=files_set_aside(artifacts, dataset),
-        gate=registration.get("gate", []),
+        gate=gate,
         settings=settings,
         environment={**hardware(), **versions()},
         created=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
@@ -94,12 +97,9 @@ def _measured(artifacts: Mapping[str, Path]) -> dict[str, Any]:
     return keys
 
 
-def _registration(artifacts: Mapping[str, Path]) -> dict[str, Any]:
-    if "registration" not in artifacts:
-        return {}
-    found = read_json(artifacts["registration"] / "registration.json")
-    model = {key: found[key] for key in ("name", "version", "alias") if key in found}
-    return {"model": model, "gate": found.get("gate", [])}
+def _gate(artifacts: Mapping[str, Path]) -> dict[str, Any]:
+    folder = artifacts.get("promotion_gate")
+    return read_json(folder / "gate.json") if folder else {}
 
 
 def hardware() -> dict[str, str]:

@@ -9,20 +9,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from components.registration.gate import Rule
-
 Json = Mapping[str, Any]
 
 
 def generator_card(
-    results: Json, details: Json, origin: Json, rules: Sequence[Rule], licence: str
+    results: Json, details: Json, origin: Json, rules: Sequence[Json], licence: str
 ) -> str:
     """Markdown.
 
     Args:
         results: evaluation.json; details: details.json beside it.
         origin: origin.json of the reward: {"labels": {"annotators", …}, "training": …}.
-        rules: what the gate said.
+        rules: the gate's table.
     """
     sampling = details.get("sampling", {})
     steps = f"{sampling.get('steps')} steps with guidance {sampling.get('guidance')}"
@@ -40,7 +38,11 @@ def generator_card(
         "",
         "## Promotion",
         "",
-        *(f"- {'passed' if r.passed else 'not passed'}: {r.rule} ({r.value})" for r in rules),
+        *(
+            f"- {'passed' if rule['passed'] else 'not passed'}: {rule['name']} {rule['value']} "
+            f"(demanded: {rule['limit']})"
+            for rule in rules
+        ),
         "",
         "## Data",
         "",

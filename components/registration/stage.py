@@ -1,4 +1,4 @@
-"""Puts the trained generator and its reward into MLflow's model registry; the gate names them.
+"""Puts the trained generator and its reward into MLflow's model registry, as the gate has said.
 
 The reward is a model of its own, so that images can be scored, and rewards compared, without any
 generator. Its alias follows the generator's: two rewards that learnt from different labels cannot
@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 from components.core.generator import LICENCE, SETTINGS
 from components.core.platform.artifacts import (
@@ -24,11 +25,11 @@ from components.core.platform.artifacts import (
     open_artifact,
     read_manifest,
 )
+from components.core.platform.figures import EVALUATION_TAG, figures
 from components.core.platform.tracking import Tracker
 from components.core.realism.model import CARD
 from components.registration.card import generator_card
 from components.registration.config import Config
-from components.registration.gate import Votes, alias_of, assess
 from components.registration.reward import about_reward, assemble_reward
 
 KIND = "registration"
@@ -43,6 +44,7 @@ def run(
     lora: Path,
     reward: Path,
     evaluation: Path,
+    gate: Path,
     output: Path,
     work: Path,
     tracker: Tracker,
@@ -59,22 +61,20 @@ def run(
         assemble(folder, config.name, model, lora, reward, evaluation),
         assemble_reward(judge, reward),
     )
-    results = json.loads((evaluation / "evaluation.json").read_text("utf-8"))
-    rules = assess(
-        results,
-        keep_diversity=config.keep_diversity,
-        keep_clip_score=config.keep_clip_score,
-        votes=Votes(config.votes_after, config.votes_before) if config.require_votes else None,
-    )
-    card = generator_card(
-        results,
-        json.loads((evaluation / "details.json").read_text("utf-8")),
-        json.loads((judge / "origin.json").read_text("utf-8")),
-        rules,
-        LICENCE,
-    )
+    results = _json(evaluation / "evaluation.json")
+    details = _json(evaluation / "details.json")
+    judged = _json(open_artifact(gate, "promotion-gate") / "gate.json")
+    # The pipeline's branch and the gate's file say the same: the alias moves on a pass alone.
+    assert config.alias == judged["verdict"], (config.alias, judged["verdict"])
+    origin = _json(judge / "origin.json")
+    card = generator_card(results, details, origin, judged["rules"], LICENCE)
     (folder / CARD).write_text(card, encoding="utf-8")
-    about = About(card=card, metadata={"licence": LICENCE})
+    about = About(
+        card=card,
+        metadata={"licence": LICENCE},
+        tags={EVALUATION_TAG: read_manifest(evaluation).content_hash},
+        metrics=figures({**details, **results}),
+    )
     made = (
         register(config.name, MATERIAL, folder, hashes[0], about),
         register(config.reward_name, REWARD_MODEL, judge, hashes[1], about_reward(judge, LICENCE)),
@@ -82,7 +82,7 @@ def run(
     client = MlflowClient()
     companion = f"{made[1].name}/{made[1].version}"
     client.set_model_version_tag(made[0].name, made[0].version, COMPANION, companion)
-    alias = promote(client, made[0].name, made[0].version, alias_of(rules))
+    alias = promote(client, made[0].name, made[0].version, config.alias)
     known = [
         {
             "name": one.name,
@@ -93,11 +93,7 @@ def run(
         for one, h in zip(made, hashes, strict=True)
     ]
     with new_artifact(output, KIND, "registration", config) as target:
-        values = {
-            **known[0],
-            "gate": [rule.as_dict() for rule in rules],
-            "reward": known[1],
-        }
+        values = {**known[0], "reward": known[1]}
         (target / "registration.json").write_text(json.dumps(values, indent=1) + "\n")
     tracker.log_dict(values, "registration.json")
     for one, row in zip(made, known, strict=True):
@@ -105,8 +101,10 @@ def run(
         print(
             f"registration: {one.name} version {one.version} ({word}), {row['alias']}", flush=True
         )
-    for rule in rules:
-        print(f"registration: {'passed' if rule.passed else 'FAILED'}: {rule.rule}: {rule.value}")
+
+
+def _json(path: Path) -> Any:
+    return json.loads(path.read_text("utf-8"))
 
 
 def assemble(

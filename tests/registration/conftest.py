@@ -16,9 +16,11 @@ from tests.evaluation.micro import NoConfig, write_run
 from tests.registry import tracking
 
 GOOD: dict[str, Any] = {
-    "before_after": {"difference": 0.05, "ci95": [0.01, 0.09]},
-    "gold": {"difference": 0.0, "ci95": [-0.03, 0.02]},
+    "before_after": {"difference": 0.05, "after_mean": 0.35, "ci95": [0.01, 0.09]},
+    "gold": {"difference": 0.0, "after_mean": 0.4, "ci95": [-0.01, 0.02]},
     "diversity": {"before": 0.5, "after": 0.47},
+    "diversity_within": {"before": 0.3, "after": 0.29},
+    "clip_score": {"before": 25.0, "after": 24.5},
 }
 
 
