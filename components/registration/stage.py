@@ -28,13 +28,15 @@ from components.core.platform.artifacts import (
 from components.core.platform.figures import EVALUATION_TAG, figures
 from components.core.platform.tracking import Tracker
 from components.core.realism.model import CARD
+from components.core.realism.reward import GOLD, REWARD
 from components.registration.card import generator_card
 from components.registration.config import Config
 from components.registration.reward import about_reward, assemble_reward
 
 KIND = "registration"
-SCORER = "reward"
-"""Which of the scorers in a "realism-scorer" artifact the model carries."""
+SCORERS = (REWARD, GOLD)
+"""The scorers of a "realism-scorer" artifact that the model carries: its reward and the judge that
+it was checked with, so that later comparisons have both."""
 
 
 def run(
@@ -126,7 +128,8 @@ def assemble(
     unneeded = shutil.ignore_patterns(MANIFEST, "history.jsonl")
     shutil.copytree(parts["base"], folder / "base", ignore=unneeded)
     shutil.copytree(parts["lora"], folder / "lora", ignore=unneeded)
-    shutil.copytree(parts["reward"] / SCORER, folder / "reward")
+    for scorer in SCORERS:
+        shutil.copytree(parts["reward"] / scorer, folder / scorer)
     text = json.dumps(settings, indent=1, sort_keys=True)
     (folder / SETTINGS).write_text(text + "\n", encoding="utf-8")
     hashes = {part: read_manifest(path).content_hash for part, path in parts.items()}
