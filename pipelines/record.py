@@ -12,6 +12,7 @@ from typing import Any
 
 from components.core.errors import UserError
 from components.core.platform.journal import Publisher
+from components.core.platform.pipeline_run import runs_of
 from components.core.platform.stage import JOURNAL, RECORD
 from components.core.platform.tracking import ensure_experiment, quiet_mlflow
 from components.core.platform.tracking_errors import explained
@@ -148,6 +149,7 @@ class PipelineRecord:
             dataset=folders.get(SHARED, []),
             parameters=dict(self.parameters),
             model=model,
+            runs=runs_of(self.client, self.run_id),
         )
         self.client.log_artifacts(self.run_id, str(folder), "report")
         return report

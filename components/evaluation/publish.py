@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from components.core.platform.artifacts import read_manifest
+from components.core.platform.pipeline_run import runs_of
 from components.core.platform.tracking import quiet_mlflow
 from components.evaluation.report import compose_report
 
@@ -49,6 +50,7 @@ def publish_report(
     }
     model = json.loads(registered)
     seconds["registration"] = model["seconds"]
+    client = MlflowClient()
     with tempfile.TemporaryDirectory() as scratch:
         report = compose_report(
             Path(scratch),
@@ -59,6 +61,7 @@ def publish_report(
             dataset=parts.get(SHARED, []),
             parameters=parameters,
             model=model,
+            runs=runs_of(client, run),
         )
-        MlflowClient().log_artifacts(run, scratch, "report")
+        client.log_artifacts(run, scratch, "report")
     return report

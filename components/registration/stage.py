@@ -14,8 +14,9 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from components.core.generator import LICENCE, SETTINGS
 from components.core.platform.artifacts import (
@@ -26,12 +27,16 @@ from components.core.platform.artifacts import (
     read_manifest,
 )
 from components.core.platform.figures import EVALUATION_TAG, figures
+from components.core.platform.machine import hardware, versions
 from components.core.platform.tracking import Tracker
 from components.core.realism.model import CARD
 from components.core.realism.reward import GOLD, REWARD
 from components.registration.card import generator_card
 from components.registration.config import Config
 from components.registration.reward import about_reward, assemble_reward
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
 
 KIND = "registration"
 SCORERS = (REWARD, GOLD)
@@ -69,7 +74,9 @@ def run(
     # The pipeline's branch and the gate's file say the same: the alias moves on a pass alone.
     assert config.alias == judged["verdict"], (config.alias, judged["verdict"])
     origin = _json(judge / "origin.json")
-    card = generator_card(results, details, origin, judged["rules"], LICENCE)
+    client = MlflowClient()
+    made = {**made_by(client, details), **hardware(), **versions()}
+    card = generator_card(results, details, origin, judged["rules"], made, LICENCE)
     (folder / CARD).write_text(card, encoding="utf-8")
     about = About(
         card=card,
@@ -81,7 +88,6 @@ def run(
         register(config.name, MATERIAL, folder, hashes[0], about),
         register(config.reward_name, REWARD_MODEL, judge, hashes[1], about_reward(judge, LICENCE)),
     )
-    client = MlflowClient()
     companion = f"{made[1].name}/{made[1].version}"
     client.set_model_version_tag(made[0].name, made[0].version, COMPANION, companion)
     alias = promote(client, made[0].name, made[0].version, config.alias)
@@ -105,6 +111,22 @@ def run(
         )
 
 
+def made_by(client: MlflowClient, details: Mapping[str, Any]) -> dict[str, str]:
+    """Recipe, run and seed; what is not known, as for a stage that ran alone, is left out."""
+    import mlflow
+
+    found: dict[str, str] = {}
+    active = mlflow.active_run()
+    parent = active.data.tags.get("mlflow.parentRunId") if active else None
+    if parent:
+        run = client.get_run(parent)
+        found["recipe"] = f"{run.info.run_name} (all settings: recipe.json of the MLflow run)"
+        found["MLflow run"] = parent
+    if "seed" in details:
+        found["seed of the evaluation"] = str(details["seed"])
+    return found
+
+
 def _json(path: Path) -> Any:
     return json.loads(path.read_text("utf-8"))
 
@@ -125,7 +147,7 @@ def assemble(
     clip = json.loads((reward / "clip.json").read_text("utf-8"))
     settings = {"name": name, **details["sampling"], "clip": clip["uri"]}
     shutil.rmtree(folder, ignore_errors=True)
-    unneeded = shutil.ignore_patterns(MANIFEST, "history.jsonl")
+    unneeded = shutil.ignore_patterns(MANIFEST, "history.jsonl", "strips.png")
     shutil.copytree(parts["base"], folder / "base", ignore=unneeded)
     shutil.copytree(parts["lora"], folder / "lora", ignore=unneeded)
     for scorer in SCORERS:
