@@ -19,7 +19,11 @@ NOTE = (
     "Scores of two rewards have different scales, so compare directions and ratios, not values."
 )
 HEAD = ("item", "this run", "the paper", "in the paper")
-VOTES = "people have to vote: realmat study create, then realmat report --study results.json"
+VOTES = (
+    "people have to vote: realmat study create, then realmat study results --json, given to "
+    "promotion_gate.votes"
+)
+OTHERS_VOTES = "a study of other methods is no part of a run: realmat study create, study results"
 ABLATION = "several trainings are no part of a run: realmat ablate prompts"
 EARLY = "this run ended before it"
 OTHERS = "no other method is part of a run: realmat evaluate --external NAME=DIR"
@@ -66,7 +70,7 @@ def rows(report: Json, details: Json) -> list[Row]:
         Row("images of both sets with normalised scores", "Fig. 5", "pictures",
             _shown(plates, "Fig. 5")),
         Row("people prefer after / before / neither", "6.2", "46.8 / 28.9 / 24.3 % of 641",
-            _votes(study, ("after", "before", "similar")), VOTES),
+            _votes(study), VOTES),
         Row("reward of training prompts, first → last epoch", "6.3, Fig. 7a", "rises (a curve)",
             _ends(details, "train_reward")),
         Row("reward of prompts not trained on, first → last", "6.3, Fig. 7a",
@@ -87,7 +91,7 @@ def rows(report: Json, details: Json) -> list[Row]:
         Row("the same of MatFuse and ReflectanceFusion", "Fig. 11", "pictures", None, OTHERS),
         Row("people prefer RealMat / ReflectanceFusion / MatFuse / none", "6.4",
             "53 / 40 / 3 / 4 % of 440",
-            _votes(study, ("RealMat", "ReflectanceFusion", "MatFuse", "similar")), VOTES),
+            None, OTHERS_VOTES),
     ]  # fmt: skip
 
 
@@ -95,13 +99,13 @@ def _shown(plates: Json, figure: str) -> str | None:
     return "shown above" if figure in plates else None
 
 
-def _votes(study: Json, names: Sequence[str]) -> str | None:
-    """Shares of a study of these methods; its names are matched whatever their case."""
-    shares = {name.lower(): found["share"] for name, found in study.get("shares", {}).items()}
-    if not study.get("votes") or not {name.lower() for name in names[:-1]} <= set(shares):
+def _votes(study: Json) -> str | None:
+    """Of the study that the promotion gate was given: {"after", "before", "votes"}, counts."""
+    if not study.get("votes"):
         return None
-    values = " / ".join(f"{100 * shares.get(name.lower(), 0.0):.1f}" for name in names)
-    return f"{values} % of {study['votes']}"
+    after, before, total = study["after"], study["before"], study["votes"]
+    values = (100 * count / total for count in (after, before, total - after - before))
+    return f"{' / '.join(f'{value:.1f}' for value in values)} % of {total}"
 
 
 def beside_the_paper(report: Json, details: Json) -> str:

@@ -55,7 +55,11 @@ def compose_report(
     evaluation = artifacts.get("evaluation")
     details = read_json(evaluation / "details.json") if evaluation else {}
     gate = _gate(artifacts)
-    details = {**details, "strips": _strips(artifacts) is not None}
+    details = {
+        **details,
+        "strips": _strips(artifacts) is not None,
+        "study": gate.get("study", {}),
+    }
     if "ddpo_lora" in artifacts:
         details = {**details, "curves": reward_curves(artifacts["ddpo_lora"])}
     if "reward_training" in artifacts:

@@ -39,6 +39,8 @@ class Votes:
 
     after: int
     before: int
+    total: int = 0
+    """With those that found them similar."""
 
 
 def assess(

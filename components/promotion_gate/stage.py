@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from components.core.platform.artifacts import new_artifact, open_artifact, read_manifest
 from components.core.platform.figures import figures
@@ -32,9 +33,10 @@ def run(config: Config, *, evaluation: Path, output: Path, work: Path, tracker: 
         **json.loads((evaluation / "details.json").read_text("utf-8")),
         **json.loads((evaluation / "evaluation.json").read_text("utf-8")),
     }
-    votes = None
+    votes, study = None, None
     if config.votes:
         votes = read_votes(config.votes, config.votes_after, config.votes_before)
+        study = {"after": votes.after, "before": votes.before, "votes": votes.total}
     rules = assess(
         measured,
         gold_margin=config.gold_margin,
@@ -45,7 +47,9 @@ def run(config: Config, *, evaluation: Path, output: Path, work: Path, tracker: 
     known = read_manifest(evaluation).content_hash
     champion = present_champion(MlflowClient(), config.name, known)
     rows = [rule.as_dict() for rule in rules]
-    values = {"verdict": verdict_of(rules), "rules": rows}
+    values: dict[str, Any] = {"verdict": verdict_of(rules), "rules": rows}
+    if study is not None:
+        values["study"] = study
     if champion is not None:
         values["champion"] = {"name": config.name, "version": champion.version}
         own = figures(measured)

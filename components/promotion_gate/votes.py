@@ -25,4 +25,4 @@ def read_votes(uri: str, after: str, before: str) -> Votes:
             f"promotion_gate.votes: {uri}: {expected}: give that file, or name the study's methods "
             "with promotion_gate.votes_after and votes_before."
         ) from error
-    return Votes(*counts)
+    return Votes(*counts, total=total)

@@ -182,7 +182,7 @@ def test_the_votes_are_those_of_the_command_that_counts_them(tmp_path: Path) -> 
     )
     file = tmp_path / "results.json"
     file.write_text(json.dumps(results(table)))
-    assert read_votes(str(file), "after", "before") == Votes(30, 12)
+    assert read_votes(str(file), "after", "before") == Votes(30, 12, 51)
     with pytest.raises(UserError, match=r"promotion_gate\.votes: .*'new' and 'old'"):
         read_votes(str(file), "new", "old")
     file.write_text("[]")

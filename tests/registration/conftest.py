@@ -38,7 +38,11 @@ def write_evaluation(path: Path, values: dict[str, Any]) -> None:
     """Write an "evaluation" artifact with these results."""
     with new_artifact(path, "evaluation", "test", NoConfig()) as folder:
         (folder / "evaluation.json").write_text(json.dumps(values))
-        details = {"sampling": {"steps": 2, "guidance": 1.5}}
+        details = {
+            "sampling": {"steps": 2, "guidance": 1.5},
+            "data": {"licences": {"CC0-1.0": 12}, "authors": {}},
+            "seed": 7,
+        }
         (folder / "details.json").write_text(json.dumps(details))
 
 

@@ -118,6 +118,9 @@ def test_the_card_says_what_the_run_measured_and_the_gate_decided(
     assert "diversity: 0.500 → 0.470" in card
     assert "tile's border" not in card  # not measured, so not said
     assert card.count("- passed: ") == 5
+    assert "licences of the materials: CC0-1.0 (12 grids)" in card
+    assert "seed of the evaluation: 7" in card
+    assert "- processor: " in card
     root = Path(mlflow.artifacts.download_artifacts("models:/described@champion"))
     [file] = root.rglob("generator/card.md")
     assert file.read_text() == card
