@@ -60,7 +60,7 @@ def _evaluate(given: argparse.Namespace) -> int:
         find_registry(uri)
     externals = dict(_external(text) for text in given.external)
     # An alias may move between a stop and the next start: the version is settled here, once.
-    models = {_name(uri): _version(uri) for uri in given.model}
+    models = {_name(uri): settled(uri) for uri in given.model}
     names = [*models, *externals]
     if len(set(names)) < len(given.model) + len(given.external):
         raise UserError("two methods have the same name: give each --model and --external once")
@@ -94,9 +94,8 @@ def _name(uri: str) -> str:
     return re.sub(r"[^A-Za-z0-9_.-]+", "-", uri.removeprefix("models:/")).strip("-.") or "model"
 
 
-def _version(uri: str) -> str:
+def settled(uri: str) -> str:
     """A registry URI with the number of the version that it stands for now; others as they are."""
-    from components.core.generator import registered_version
 
     if not uri.startswith("models:/"):
         return uri

@@ -20,6 +20,7 @@ from components.promotion_gate import stage as judged
 from components.promotion_gate.config import Config as Gate
 from components.registration.config import Config
 from components.registration.stage import run
+from pipelines.commands_evaluate import settled
 from tests.registration.conftest import GOOD, write_evaluation
 
 pytestmark = pytest.mark.usefixtures("store")
@@ -157,3 +158,11 @@ def test_no_branch_registers_against_the_gates_word(
             tracker=NullTracker(),
         )
     assert mlflow.MlflowClient().search_model_versions("name = 'wrong'") == []
+
+
+def test_a_comparison_settles_the_version_of_an_alias_once(
+    run_folders: dict[str, Path], tmp_path: Path
+) -> None:
+    register(run_folders, tmp_path, "settled")
+    assert settled("models:/settled@champion") == "models:/settled/1"
+    assert settled("small") == "small"
