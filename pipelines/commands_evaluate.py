@@ -97,6 +97,8 @@ def _name(uri: str) -> str:
 def settled(uri: str) -> str:
     """A registry URI with the number of the version that it stands for now; others as they are."""
 
+    from components.core.generator import registered_version
+
     if not uri.startswith("models:/"):
         return uri
     found = registered_version(uri)
