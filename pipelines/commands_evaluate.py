@@ -59,7 +59,8 @@ def _evaluate(given: argparse.Namespace) -> int:
     for uri in (*given.model, given.reward or ""):
         find_registry(uri)
     externals = dict(_external(text) for text in given.external)
-    models = {_name(uri): uri for uri in given.model}
+    # An alias may move between a stop and the next start: the version is settled here, once.
+    models = {_name(uri): settled(uri) for uri in given.model}
     names = [*models, *externals]
     if len(set(names)) < len(given.model) + len(given.external):
         raise UserError("two methods have the same name: give each --model and --external once")
@@ -72,9 +73,10 @@ def _evaluate(given: argparse.Namespace) -> int:
     for folder in externals.values():
         # Read before anything is sampled: a missing folder is told at once.
         external(Path(folder), pairs_of(request, len(environments)))
-    reward = _reward(given.reward, given.model)
+    reward = _reward(given.reward, list(models.values()))
     features = reward.features if reward else ClipFeatures.load("small")
-    judges = Judges(Renderer(), environments, features, reward, _reference(given, features))
+    reference, aside = _reference(given, features)
+    judges = Judges(Renderer(), environments, features, reward, reference, aside)
     report = run_contest(request, judges, Path(given.output))
     print(json.dumps(report) if given.json else Path(given.output) / "report.html")
     return 0
@@ -92,6 +94,17 @@ def _name(uri: str) -> str:
     return re.sub(r"[^A-Za-z0-9_.-]+", "-", uri.removeprefix("models:/")).strip("-.") or "model"
 
 
+def settled(uri: str) -> str:
+    """A registry URI with the number of the version that it stands for now; others as they are."""
+
+    from components.core.generator import registered_version
+
+    if not uri.startswith("models:/"):
+        return uri
+    found = registered_version(uri)
+    return f"models:/{found.name}/{found.version}"
+
+
 def _reward(uri: str | None, models: list[str]) -> "RealismModel | None":
     """The reward asked for, or that of the first model that has one."""
     from components.core.generator import load_reward, locate
@@ -104,17 +117,20 @@ def _reward(uri: str | None, models: list[str]) -> "RealismModel | None":
     return load_reward(str(found)) if found else None
 
 
-def _reference(given: argparse.Namespace, features: "ClipFeatures") -> "Features | None":
-    import numpy as np
-
-    from components.core.materials.names import SUFFIXES
-    from components.core.materials.photos import read_photo
+def _reference(
+    given: argparse.Namespace, features: "ClipFeatures"
+) -> "tuple[Features | None, list[str]]":
+    """Features of the reference photographs, and "file: reason" of those set aside."""
+    from components.core.materials.photos import list_images, read_photos
 
     if not given.reference:
-        return None
+        return None, []
     root = Path(given.reference)
-    found = sorted(f for f in root.rglob("*") if f.suffix.lower() in SUFFIXES and f.is_file())
-    if len(found) < 2:
-        raise UserError(f"--reference {root}: expected a folder with at least two photographs")
-    images = [(read_photo(file, 256) * 255).round().astype(np.uint8) for file in found]
-    return features.images(np.stack(images))
+    photos = read_photos(list_images(root), 256)
+    if len(photos.kept) < 2:
+        raise UserError(
+            f"--reference {root}: expected a folder with at least two photographs that can be "
+            f"read, found {len(photos.kept)}: give another folder"
+        )
+    aside = [f"{file.relative_to(root)}: {reason}" for file, reason in photos.rejected]
+    return features.images(photos.images), aside

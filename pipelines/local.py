@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -26,6 +26,7 @@ import yaml
 from pydantic import BaseModel
 
 from components.core.errors import UserError
+from components.core.platform.aliases import CHAMPION
 from components.core.platform.lifeline import lifeline
 from components.core.platform.stage import PARENT_RUN
 from components.core.platform.tracking_errors import tracking_errors
@@ -78,7 +79,7 @@ def run_local(recipe: Recipe, output: Path, sources: Sources, until: str = "") -
             report = record.report(output / "report")
         shutil.rmtree(scratch)
         local_registry = os.environ["MLFLOW_TRACKING_URI"].startswith("sqlite:")
-        if report.get("model", {}).get("alias") == "champion" and local_registry:
+        if report.get("model", {}).get("alias") == CHAMPION and local_registry:
             mark_champion(output)
     return report
 
@@ -136,11 +137,7 @@ def truncate(pipeline: Path, until: str) -> None:
     """Removes from a compiled pipeline what a stage does not need."""
     document, *platform = yaml.safe_load_all(pipeline.read_text())
     tasks = document["root"]["dag"]["tasks"]
-    # A loop is a task whose own tasks lie in a component.
-    inner = {
-        name: document["components"][task["componentRef"]["name"]].get("dag", {}).get("tasks", {})
-        for name, task in tasks.items()
-    }
+    inner = {name: _names_in(document["components"], task) for name, task in tasks.items()}
     last = until.replace("_", "-")
     kept: set[str] = set()
     waiting = [name for name in tasks if name == last or last in inner[name]]
@@ -150,6 +147,12 @@ def truncate(pipeline: Path, until: str) -> None:
         waiting.extend(set(tasks[name].get("dependentTasks", [])) - kept)
     document["root"]["dag"]["tasks"] = {name: tasks[name] for name in tasks if name in kept}
     pipeline.write_text(yaml.safe_dump_all([document, *platform], sort_keys=False))
+
+
+def _names_in(components: Mapping[str, Any], task: Mapping[str, Any]) -> set[str]:
+    """Tasks inside a task: a loop's or a branch's own tasks lie in its component."""
+    own = components[task["componentRef"]["name"]].get("dag", {}).get("tasks", {})
+    return set(own).union(*(_names_in(components, inner) for inner in own.values()))
 
 
 def _execute(

@@ -41,9 +41,13 @@ def close_run(
     prompt_selection: Input[Dataset],
     ddpo_lora: Input[Model],
     evaluation: Input[Artifact],
-    registration: Input[Artifact],
+    promotion_gate: Input[Artifact],
+    registration: str,
 ) -> None:
-    """Puts the report of all stages into the run and marks it as finished."""
+    """Puts the report of all stages into the run and marks it as finished.
+
+    registration: what the branch that ran has registered, as JSON.
+    """
     if given:
         return
     from pathlib import Path
@@ -67,8 +71,9 @@ def close_run(
             "prompt_selection": Path(prompt_selection.path),
             "ddpo_lora": Path(ddpo_lora.path),
             "evaluation": Path(evaluation.path),
-            "registration": Path(registration.path),
+            "promotion_gate": Path(promotion_gate.path),
         },
+        registered=registration,
         parameters={"photos": photos, "environments": environments, "materials": materials},
     )
     close_pipeline_run(run)

@@ -11,11 +11,13 @@ from typing import Any
 from kfp import dsl
 
 from components.annotation_sync.component import annotation_sync
+from components.core.platform.aliases import CANDIDATE, CHAMPION
 from components.ddpo_lora.component import ddpo_lora
 from components.evaluation.component import evaluation
 from components.material_sampling.component import material_sampling
 from components.photo_embedding.component import photo_embedding
 from components.photo_retrieval.component import photo_retrieval
+from components.promotion_gate.component import promotion_gate
 from components.prompt_selection.component import prompt_selection
 from components.realism_labels.component import realism_labels
 from components.registration.component import registration
@@ -54,7 +56,8 @@ def pipeline_of(recipe: Recipe) -> Any:
         8. Keep the prompts that the model renders least realistically.
         9. Raise the reward on these prompts by reinforcement learning.
         10. Compare before and after on prompts that were never trained on.
-        11. Register the model; it becomes champion if the comparison says so.
+        11. Judge the comparison: the promotion gate.
+        12. Register the model: as champion if it passed the gate, as candidate if not.
 
         Args:
             photos: folder of photographs; "" is the database that the project renders itself.
@@ -69,7 +72,7 @@ def pipeline_of(recipe: Recipe) -> Any:
         """
         opened = open_run(given=parent_run, recipe=recipe.name, settings=recipe.model_dump_json())
         _uncached(opened, recipe, "open_run")
-        run = _runner(recipe, opened.output)
+        add, run = _adder(recipe, opened.output), _runner(recipe, opened.output)
         parts = list(range(recipe.synthetic_data.parts))
         with dsl.ParallelFor(items=parts) as part:
             shards = run(synthetic_data, part=part, materials=materials, environments=environments)
@@ -105,7 +108,26 @@ def pipeline_of(recipe: Recipe) -> Any:
             dataset=dsl.Collected(shards),
             environments=environments,
         )
-        registered = run(registration, model=model, lora=lora, reward=reward, evaluation=measured)
+        gate = add(promotion_gate, evaluation=measured, name=recipe.registration.name)
+
+        def register(alias: str) -> Any:
+            return add(
+                registration,
+                model=model,
+                lora=lora,
+                reward=reward,
+                evaluation=measured,
+                gate=gate.outputs["gate"],
+                alias=alias,
+            ).outputs["Output"]
+
+        # kfp.local needs the Else: an If alone never runs there. Nor does it pass on an artifact
+        # of two branches, so what was registered comes as a text.
+        with dsl.If(gate.outputs["Output"] == CHAMPION, name="passed"):
+            champion = register(CHAMPION)
+        with dsl.Else(name="not-passed"):
+            candidate = register(CANDIDATE)
+        registered = dsl.OneOf(champion, candidate)
         closed = close_run(
             given=parent_run,
             run=opened.output,
@@ -125,6 +147,7 @@ def pipeline_of(recipe: Recipe) -> Any:
             prompt_selection=prompts,
             ddpo_lora=lora,
             evaluation=measured,
+            promotion_gate=gate.outputs["gate"],
             registration=registered,
         )
         _uncached(closed, recipe, "close_run")
@@ -132,14 +155,24 @@ def pipeline_of(recipe: Recipe) -> Any:
     return realmat
 
 
-def _runner(recipe: Recipe, parent_run: Any) -> Callable[..., Any]:
-    """Returns a function that adds one stage's task and gives back the artifact it writes."""
+def _adder(recipe: Recipe, parent_run: Any) -> Callable[..., Any]:
+    """Returns a function that adds one stage's task."""
 
-    def run(component: Any, **inputs: Any) -> Any:
+    def add(component: Any, **inputs: Any) -> Any:
         stage = component.name.replace("-", "_")
         task = component(config=recipe.section(stage), parent_run=parent_run, **inputs)
         _uncached(task, recipe, stage)
-        return task.output
+        return task
+
+    return add
+
+
+def _runner(recipe: Recipe, parent_run: Any) -> Callable[..., Any]:
+    """Returns a function that adds one stage's task and gives back the artifact it writes."""
+    add = _adder(recipe, parent_run)
+
+    def run(component: Any, **inputs: Any) -> Any:
+        return add(component, **inputs).output
 
     return run
 

@@ -24,6 +24,7 @@ from components.evaluation.config import Config as Evaluation
 from components.material_sampling.config import Config as MaterialSampling
 from components.photo_embedding.config import Config as PhotoEmbedding
 from components.photo_retrieval.config import Config as PhotoRetrieval
+from components.promotion_gate.config import Config as PromotionGate
 from components.prompt_selection.config import Config as PromptSelection
 from components.realism_labels.config import Config as RealismLabels
 from components.registration.config import Config as Registration
@@ -68,6 +69,7 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
     prompt_selection: PromptSelection = Field(default_factory=PromptSelection)
     ddpo_lora: DdpoLora = Field(default_factory=DdpoLora)
     evaluation: Evaluation = Field(default_factory=Evaluation)
+    promotion_gate: PromotionGate = Field(default_factory=PromotionGate)
     registration: Registration = Field(default_factory=Registration)
 
     def section(self, stage: str) -> str:

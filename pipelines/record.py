@@ -12,6 +12,7 @@ from typing import Any
 
 from components.core.errors import UserError
 from components.core.platform.journal import Publisher
+from components.core.platform.pipeline_run import runs_of
 from components.core.platform.stage import JOURNAL, RECORD
 from components.core.platform.tracking import ensure_experiment, quiet_mlflow
 from components.core.platform.tracking_errors import explained
@@ -137,6 +138,8 @@ class PipelineRecord:
         done = self.finished()
         folders = {s: [Path(line["artifact"]) for line in lines] for s, lines in done.items()}
         seconds = {s: sum(line["seconds"] for line in lines) for s, lines in done.items()}
+        made = folders.get("registration", [])
+        model = json.loads((made[0] / "registration.json").read_text()) if made else {}
         report = compose_report(
             folder,
             recipe=self.recipe.name,
@@ -145,6 +148,8 @@ class PipelineRecord:
             artifacts={s: found[0] for s, found in folders.items() if s != SHARED},
             dataset=folders.get(SHARED, []),
             parameters=dict(self.parameters),
+            model=model,
+            runs=runs_of(self.client, self.run_id),
         )
         self.client.log_artifacts(self.run_id, str(folder), "report")
         return report

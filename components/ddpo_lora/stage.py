@@ -8,6 +8,8 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+from PIL import Image
+
 from components.core.diffusion.model import TextToImage
 from components.core.platform.artifacts import new_artifact, open_artifact
 from components.core.platform.tracking import Tracker
@@ -76,7 +78,9 @@ def finish(
         rows = ({key: row[key] for key in row if key != "seconds"} for row in history)
         text = "".join(json.dumps(row) + "\n" for row in rows)
         (folder / "history.jsonl").write_text(text, encoding="utf-8")
+        strips = sheet(work)
+        if strips is not None:
+            Image.fromarray(strips).save(folder / "strips.png", optimize=True)
     tracker.log_figure(figure(history), "reward.png")
-    strips = sheet(work)
     if strips is not None:
         tracker.log_image(strips, "strips.png")

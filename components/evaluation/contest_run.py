@@ -6,7 +6,7 @@ import base64
 import io
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +23,18 @@ from components.core.materials.prompt_pool import draw_prompts
 from components.core.platform.seeds import derive_seed
 from components.core.realism.clip import ClipFeatures
 from components.core.realism.model import RealismModel
-from components.core.realism.reward import REWARD
+from components.core.realism.reward import GOLD, REWARD
+from components.core.realism.scorer import LinearScorer
 from components.core.rendering.batch import SrgbRenderer
 from components.core.rendering.environments import Environment
 from components.evaluation.comparison import Pair, Side, make_pairs, measure
-from components.evaluation.contest import by_category, differences, measures, set_measures
+from components.evaluation.contest import (
+    by_category,
+    differences,
+    mean_of,
+    measures,
+    set_measures,
+)
 from components.evaluation.contest_page import contest_page
 from components.evaluation.entrants import Entrant, external, sampled
 
@@ -59,6 +66,8 @@ class Judges:
     reward: RealismModel | None = None
     reference: npt.NDArray[np.floating] | None = None
     """Features (M, D) of the photographs that `kid` compares with."""
+    set_aside: Sequence[str] = ()
+    """"file: reason" of reference photographs that could not be used."""
 
 
 def drawn_prompts(count: int, seed: int) -> list[str]:
@@ -118,7 +127,8 @@ def run_contest(request: Request, judges: Judges, folder: Path) -> dict[str, Any
         entrants[name] = sampled(uri, pairs, work, tileable=request.tileable)
     # The first model is what the others are compared with.
     entrants = {name: entrants[name] for name in (*request.models, *request.externals)}
-    scorers = {} if judges.reward is None else {REWARD: judges.reward.scorer}
+    entrants = at_one_size(entrants)
+    scorers = scorers_of(judges.reward)
     sides = {
         name: measure(
             pairs,
@@ -132,7 +142,7 @@ def run_contest(request: Request, judges: Judges, folder: Path) -> dict[str, Any
     }
     measured = {name: measures(side) for name, side in sides.items()}
     tables = {
-        "methods": [_row(name, entrants[name], measured[name], sides[name], judges)
+        "methods": [_row(name, entrants[name], measured[name], sides[name], pairs, judges)
                     for name in entrants],
         "differences": differences(pairs, measured, seed=request.seed),
         "categories": by_category(pairs, measured),
@@ -146,13 +156,44 @@ def run_contest(request: Request, judges: Judges, folder: Path) -> dict[str, Any
     return report
 
 
+def scorers_of(reward: RealismModel | None) -> dict[str, LinearScorer]:
+    """The reward, and the gold scorer where the model carries one."""
+    if reward is None:
+        return {}
+    return {REWARD: reward.scorer} | ({GOLD: reward.gold} if reward.gold else {})
+
+
+def at_one_size(entrants: Mapping[str, Entrant]) -> dict[str, Entrant]:
+    """All materials at the smallest size among them: slopes, seams and contrast depend on it."""
+    size = min(min(m.size) for entrant in entrants.values() for m in entrant.materials)
+    return {
+        name: replace(entrant, materials=[m.resized(size) for m in entrant.materials])
+        for name, entrant in entrants.items()
+    }
+
+
 def notes(judges: Judges, entrants: Mapping[str, Entrant]) -> list[str]:
     """What this comparison can't say."""
-    found = []
+    size = next(iter(entrants.values())).materials[0].size[0]
+    found = [
+        f"All maps were brought to {size} × {size} pixels, the smallest size among them.",
+        "Means leave out what could not be measured (–): light baked into the albedo of a flat "
+        "surface. low and high are 95 % intervals over prompts.",
+    ]
     if judges.reward is None:
         found.append("No realism: no model has a reward; give one with --reward.")
+    elif judges.reward.gold is None:
+        found.append("No gold score: the reward's model carries no gold scorer.")
     if judges.reference is None:
         found.append("No KID: there are no photographs to compare with; give --reference.")
+    else:
+        found.append(
+            f"KID is on features of this project's CLIP, against {len(judges.reference)} "
+            "photographs: it is not comparable with published KIDs, which are on Inception's."
+        )
+    if judges.set_aside:
+        aside = "; ".join(judges.set_aside)
+        found.append(f"Reference photographs set aside: {len(judges.set_aside)} ({aside}).")
     if any(entrant.seconds is None for entrant in entrants.values()):
         found.append("No seconds and memory for folders: they were made elsewhere.")
     return found
@@ -163,11 +204,13 @@ def _row(
     entrant: Entrant,
     measured: Mapping[str, npt.NDArray[np.floating]],
     side: Side,
+    pairs: Sequence[Pair],
     judges: Judges,
 ) -> dict[str, Any]:
-    means = {key: float(values.mean()) for key, values in measured.items()}
+    means = {key: mean_of(values) for key, values in measured.items()}
     cost = {"seconds": entrant.seconds, "memory_bytes": entrant.memory}
-    return {"method": name, **means, **set_measures(side, judges.reference), **cost}
+    whole = set_measures(side, [pair.prompt for pair in pairs], judges.reference)
+    return {"method": name, **means, **whole, **cost}
 
 
 def _pictures(

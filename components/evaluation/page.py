@@ -17,6 +17,7 @@ from typing import Any
 from components.evaluation import charts, figures
 from components.evaluation.markup import definitions, table, tile
 from components.evaluation.paper import beside_the_paper
+from components.evaluation.plates_page import plates
 
 Json = Mapping[str, Any]
 ZOOM = (
@@ -32,10 +33,12 @@ class Page:
     report: Json
     details: Json = field(default_factory=dict)
     media: Path | None = None
+    strips: Path | None = None
     sources: Sequence[tuple[str, str]] = ()
     set_aside: Sequence[Json] = ()
-    gate: Sequence[Json] = ()
+    gate: Json = field(default_factory=dict)
     settings: Json = field(default_factory=dict)
+    runs: Sequence[Json] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
     created: str = ""
 
@@ -48,6 +51,7 @@ def render_page(page: Page) -> str:
         figures.pairs(page.details, page.media),
         figures.curves(page.report, page.details),
         figures.scores(page.report, page.details),
+        plates(page.details, page.media, page.strips),
         beside_the_paper(page.report, page.details),
         _gate(page),
         _data(page),
@@ -120,16 +124,31 @@ def _tiles(report: Json) -> str:
 
 
 def _gate(page: Page) -> str:
+    """The gate's table, with the present champion's figures where there was one."""
     if not page.gate:
         return ""
+    head = ["rule", "demanded", "measured", "", "because"]
     rows = [
-        (str(rule["rule"]), str(rule["value"]), "passed" if rule["passed"] else "not passed")
-        for rule in page.gate
-    ]
-    note = "A model that passes every rule becomes <b>champion</b>, any other a <b>candidate</b>."
+        [rule["name"], rule["limit"], rule["value"], "passed" if rule["passed"] else "not passed",
+         rule["reason"]]
+        for rule in page.gate["rules"]
+    ]  # fmt: skip
+    note = (
+        "A model that passes every rule becomes <b>champion</b>, any other a <b>candidate</b>. "
+        f"This one: <b>{escape(page.gate['verdict'])}</b>."
+    )
+    if "champion" in page.gate:
+        before = page.gate["champion"]
+        head += ["this model", f"champion v{before['version']}"]
+        for row, rule in zip(rows, page.gate["rules"], strict=True):
+            row += [rule["after"] or "–", rule["champion"] or "–"]
+        note += (
+            " The last columns set the champion before this run beside it. Realism and gold are "
+            "by each model's own scorers, whose scales differ; CLIP score and diversity compare."
+        )
     return (
         f'<h2>Promotion gate</h2><p class="note">{note}</p>'
-        f'<div class="card">{table(("rule", "measured", ""), rows)}</div>'
+        f'<div class="card">{table(head, rows)}</div>'
     )
 
 
@@ -143,7 +162,18 @@ def _data(page: Page) -> str:
             f"<details><summary>set aside: {len(rows)}</summary>"
             f"{table(('file', 'reason'), rows)}</details>"
         )
-    return f'<h2>What went in</h2><div class="card">{definitions(page.sources)}{aside}</div>'
+    body = f"{definitions(page.sources)}{_licences(page)}{aside}"
+    return f'<h2>What went in</h2><div class="card">{body}</div>'
+
+
+def _licences(page: Page) -> str:
+    data = page.details.get("data", {})
+    return "".join(
+        f"<details><summary>{title}</summary>"
+        f"{table((title, 'grids'), [(name, str(n)) for name, n in data[key].items()])}</details>"
+        for key, title in (("licences", "licences of the materials"), ("authors", "their authors"))
+        if data.get(key)
+    )
 
 
 def _timings(report: Json) -> str:
@@ -161,11 +191,26 @@ def _appendix(page: Page) -> str:
     recipe = json.dumps(page.settings, indent=2, ensure_ascii=False)
     parts = ["<h2>How to repeat it</h2>", '<div class="card">']
     parts.append(definitions(tuple(page.environment.items())))
+    found = {n: s["seed"] for n, s in page.settings.items() if isinstance(s, dict) and "seed" in s}
+    if found:
+        rows = [(name, str(seed)) for name, seed in found.items()]
+        parts.append(f"<details><summary>seeds</summary>{table(('stage', 'seed'), rows)}</details>")
+    if page.runs:
+        lines = "".join(f"<li>{_run(one)}</li>" for one in page.runs)
+        parts.append(f"<details><summary>MLflow runs</summary><ul>{lines}</ul></details>")
     if page.settings:
         parts.append(f"<details><summary>recipe</summary><pre>{escape(recipe)}</pre></details>")
     report = escape(json.dumps(page.report, indent=2, ensure_ascii=False))
     parts.append(f"<details><summary>report.json</summary><pre>{report}</pre></details></div>")
     return "".join(parts)
+
+
+def _run(one: Json) -> str:
+    """A run's name and id, as a link where MLflow has a page for it."""
+    text = f"{escape(one['name'])} {escape(one['run'])}"
+    if not one.get("address", "").startswith(("http://", "https://")):
+        return text
+    return f'<a href="{escape(one["address"])}">{text}</a>'
 
 
 def _interval(result: Json) -> str:

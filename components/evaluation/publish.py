@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from components.core.platform.artifacts import read_manifest
+from components.core.platform.pipeline_run import runs_of
 from components.core.platform.tracking import quiet_mlflow
 from components.evaluation.report import compose_report
 
@@ -25,6 +26,7 @@ def publish_report(
     recipe: str,
     settings: str,
     artifacts: Mapping[str, Path | Sequence[Path]],
+    registered: str,
     parameters: Mapping[str, str],
 ) -> dict[str, Any]:
     """Logs report.json and report.html to the run, as `report/`; returns the report.
@@ -32,6 +34,7 @@ def publish_report(
     Args:
         settings: the recipe as JSON.
         artifacts: folders by stage, in the pipeline's order; a list where tasks shared the work.
+        registered: registration.json with the stage's seconds, as JSON: the last stage.
         parameters: the URIs given to the pipeline ("" = embedded).
     """
     quiet_mlflow()
@@ -45,6 +48,9 @@ def publish_report(
         stage: sum(read_manifest(folder).seconds for folder in folders)
         for stage, folders in parts.items()
     }
+    model = json.loads(registered)
+    seconds["registration"] = model["seconds"]
+    client = MlflowClient()
     with tempfile.TemporaryDirectory() as scratch:
         report = compose_report(
             Path(scratch),
@@ -54,6 +60,8 @@ def publish_report(
             artifacts={stage: found[0] for stage, found in parts.items() if stage != SHARED},
             dataset=parts.get(SHARED, []),
             parameters=parameters,
+            model=model,
+            runs=runs_of(client, run),
         )
-        MlflowClient().log_artifacts(run, scratch, "report")
+        client.log_artifacts(run, scratch, "report")
     return report

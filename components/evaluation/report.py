@@ -7,16 +7,14 @@ artifacts are read by their stage's name, so a run that ends early still gets it
 from __future__ import annotations
 
 import json
-import os
-import platform
-import shutil
-import subprocess
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from components.core.platform.machine import hardware, versions
+from components.evaluation import paper
+from components.evaluation.categories import by_category
 from components.evaluation.page import Page, render_page
 from components.evaluation.sources import files_set_aside, sources
 from components.evaluation.summaries import (
@@ -28,7 +26,7 @@ from components.evaluation.summaries import (
 from components.evaluation.tables import write_tables
 
 EVALUATION_KEYS = ("before_after", "gold", "clip_score", "diversity")
-PACKAGES = ("realmat", "torch", "diffusers", "peft", "open-clip-torch", "mitsuba", "mlflow", "kfp")
+MODEL_KEYS = ("name", "version", "alias")
 
 
 def compose_report(
@@ -40,6 +38,8 @@ def compose_report(
     artifacts: Mapping[str, Path],
     dataset: Sequence[Path] = (),
     parameters: Mapping[str, str] | None = None,
+    model: Mapping[str, Any] | None = None,
+    runs: Sequence[Mapping[str, str]] = (),
 ) -> dict[str, Any]:
     """Write report.json, report.html and tables/*.csv into `output`; returns the report.
 
@@ -49,10 +49,17 @@ def compose_report(
         artifacts: artifact folders by stage name; stages that did not run are absent.
         dataset: what synthetic_data made, of which there is one folder for each of its tasks.
         parameters: the URIs given for photos, environments and materials ("" = embedded).
+        model: registration.json of the registered model, if there is one.
+        runs: {"name", "run", "address"} of MLflow's runs; no address where it has no web page.
     """
     evaluation = artifacts.get("evaluation")
     details = read_json(evaluation / "details.json") if evaluation else {}
-    registration = _registration(artifacts)
+    gate = _gate(artifacts)
+    details = {
+        **details,
+        "strips": _strips(artifacts) is not None,
+        "study": gate.get("study", {}),
+    }
     if "ddpo_lora" in artifacts:
         details = {**details, "curves": reward_curves(artifacts["ddpo_lora"])}
     if "reward_training" in artifacts:
@@ -61,25 +68,54 @@ def compose_report(
         "recipe": recipe,
         "stages": [{"name": s["name"], "seconds": s["seconds"]} for s in stages],
         **_measured(artifacts),
-        **{k: registration[k] for k in ("model",) if k in registration},
+        **({"model": {key: model[key] for key in MODEL_KEYS}} if model else {}),
     }
+    links = [dict(run) for run in runs]
     page = Page(
         report=report,
         details=details,
         media=evaluation / "media" if evaluation else None,
+        strips=_strips(artifacts),
         sources=sources(artifacts, dataset, parameters or {}, details),
         set_aside=files_set_aside(artifacts, dataset),
-        gate=registration.get("gate", []),
+        gate=gate,
         settings=settings,
+        runs=links,
         environment={**hardware(), **versions()},
         created=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     )
     output.mkdir(parents=True, exist_ok=True)
     text = json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False)
     _write(output / "report.json", text + "\n")
+    more = json.dumps(details_of(page, links), indent=2, ensure_ascii=False, allow_nan=False)
+    _write(output / "report-details.json", more + "\n")
     _write(output / "report.html", render_page(page))
     write_tables(output / "tables", report, details)
     return report
+
+
+def details_of(page: Page, runs: Sequence[Mapping[str, str]]) -> dict[str, Any]:
+    """What report.json, whose keys are fixed, has no place for; only what this run has."""
+    found = {
+        "gate": dict(page.gate),
+        "categories": by_category(page.details.get("pairs", [])),
+        "paper": [row.as_dict() for row in paper.rows(page.report, page.details)],
+        "environment": dict(page.environment),
+        "seeds": seeds(page.settings),
+        "runs": list(runs),
+        "data": dict(page.details.get("data", {})),
+        "created": page.created,
+    }
+    return {name: value for name, value in found.items() if value}
+
+
+def seeds(settings: Mapping[str, Any]) -> dict[str, int]:
+    """The recipe's seed and each stage's own, which follows from it."""
+    return {
+        name: section["seed"]
+        for name, section in settings.items()
+        if isinstance(section, Mapping) and "seed" in section
+    }
 
 
 def _measured(artifacts: Mapping[str, Path]) -> dict[str, Any]:
@@ -94,53 +130,14 @@ def _measured(artifacts: Mapping[str, Path]) -> dict[str, Any]:
     return keys
 
 
-def _registration(artifacts: Mapping[str, Path]) -> dict[str, Any]:
-    if "registration" not in artifacts:
-        return {}
-    found = read_json(artifacts["registration"] / "registration.json")
-    model = {key: found[key] for key in ("name", "version", "alias") if key in found}
-    return {"model": model, "gate": found.get("gate", [])}
+def _strips(artifacts: Mapping[str, Path]) -> Path | None:
+    file = artifacts["ddpo_lora"] / "strips.png" if "ddpo_lora" in artifacts else None
+    return file if file is not None and file.is_file() else None
 
 
-def hardware() -> dict[str, str]:
-    """The machine in words."""
-    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return {
-        "processor": f"{_processor()}, {cores} cores usable",
-        "memory": f"{memory:.0f} GB",
-        "accelerator": _accelerator(),
-        "system": f"{platform.system()} {platform.release()}, Python {platform.python_version()}",
-    }
-
-
-def versions(packages: Iterable[str] = PACKAGES) -> dict[str, str]:
-    """Installed versions of the packages that results depend on most."""
-    found = []
-    for name in packages:
-        try:
-            found.append(f"{name} {version(name)}")
-        except PackageNotFoundError:
-            continue
-    return {"packages": ", ".join(found)}
-
-
-def _processor() -> str:
-    path = Path("/proc/cpuinfo")
-    lines = path.read_text().splitlines() if path.is_file() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
-
-
-def _accelerator() -> str:
-    # Asked of the driver's own tool: importing torch for a name would take seconds.
-    tool = shutil.which("nvidia-smi")
-    if tool is None:
-        return "none"
-    query = [tool, "--query-gpu=name", "--format=csv,noheader"]
-    # Nothing of what it runs comes from outside.
-    answer = subprocess.run(query, capture_output=True, text=True, check=False)  # noqa: S603
-    return ", ".join(answer.stdout.split("\n")).strip(", ") if answer.returncode == 0 else "none"
+def _gate(artifacts: Mapping[str, Path]) -> dict[str, Any]:
+    folder = artifacts.get("promotion_gate")
+    return read_json(folder / "gate.json") if folder else {}
 
 
 def _write(path: Path, text: str) -> None:

@@ -31,12 +31,13 @@ from components.core.platform.tracking import Tracker
 from components.core.realism.clip import ClipFeatures
 from components.core.realism.reward import GOLD, REWARD
 from components.core.realism.scorer import LinearScorer
-from components.core.rendering.batch import SrgbRenderer
 from components.core.rendering.environments import Environment, load_environments
 from components.core.rendering.scene import Renderer
 from components.evaluation import media
 from components.evaluation.comparison import Pair, Side, compare, make_pairs, measure
 from components.evaluation.config import Config
+from components.evaluation.licences import data_origin
+from components.evaluation.plates import Photographs, PlateRenderer, Studio, all_plates
 from components.evaluation.statistics import auc
 from components.evaluation.summaries import (
     ddpo_summary,
@@ -48,6 +49,7 @@ from components.evaluation.summaries import (
 
 KIND = "evaluation"
 BINS = 24
+WITHOUT_TV = "reward_without_tv"
 REPORTED = ("before_after", "gold", "clip_score", "diversity")
 
 
@@ -99,14 +101,19 @@ def run(
         )
         for materials in (before, after)
     ]
-    photo_scores = score_photographs(photographs, features, scorers[REWARD], config)
+    photos = score_photographs(photographs, features, scorers[REWARD], config)
+    tv_scorers = {"with": scorers[REWARD]}
+    if (reward / WITHOUT_TV).is_dir():
+        tv_scorers["without"] = LinearScorer.load(reward / WITHOUT_TV)
     with new_artifact(output, KIND, "evaluation", config) as folder:
         write(
             config,
             folder,
             pairs,
             *measured,
-            photo_scores=photo_scores,
+            photographs=photos,
+            tv_scorers=tv_scorers,
+            origin=data_origin(dataset),
             renderer=Renderer(**config.shown_rendering.model_dump()),
             environments=lights,
             summaries={"reward": reward_summary(reward), "ddpo": ddpo_summary(lora)},
@@ -156,13 +163,15 @@ def sample_materials(
 
 def score_photographs(
     photographs: Path, features: ClipFeatures, scorer: LinearScorer, config: Config
-) -> npt.NDArray[np.floating]:
-    """Reward of at most `config.score_images` photographs, drawn at random, as (N,)."""
+) -> Photographs:
+    """At most `config.score_images` photographs, drawn at random, with their rewards."""
     images = np.load(photographs / "images.npy", mmap_mode="r", allow_pickle=False)
     rng = np.random.default_rng(derive_seed(config.seed, "evaluation", "photographs"))
     count = min(config.score_images, len(images))
     chosen = np.sort(rng.choice(len(images), size=count, replace=False))
-    return np.asarray(scorer(features.images(np.ascontiguousarray(images[chosen]))))
+    drawn = np.ascontiguousarray(images[chosen])
+    found = features.images(drawn)
+    return Photographs(drawn, found, np.asarray(scorer(found)))
 
 
 def write(
@@ -172,8 +181,10 @@ def write(
     before: Side,
     after: Side,
     *,
-    photo_scores: npt.NDArray[np.floating],
-    renderer: SrgbRenderer,
+    photographs: Photographs,
+    tv_scorers: Mapping[str, LinearScorer],
+    origin: Mapping[str, Any],
+    renderer: PlateRenderer,
     environments: Sequence[Environment],
     summaries: Mapping[str, Any],
     tracker: Tracker,
@@ -191,6 +202,8 @@ def write(
         renderer=renderer,
         environments=environments,
     )
+    studio = Studio(folder / "media", renderer, environments, pairs)
+    photo_scores = photographs.scores
     rows = [media.describe(pair, i, before, after) for i, pair in enumerate(pairs)]
     sides = {"before": before, "after": after}
     samples = {name: side.scores[REWARD] for name, side in sides.items()}
@@ -208,6 +221,9 @@ def write(
         "histogram": histogram({"photographs": photo_scores, **samples}),
         "shown_rule": media.spread_rule(len(indices), len(pairs)),
         "shown": shown,
+        "plates": all_plates(studio, before, after, photographs, tv_scorers, indices),
+        "data": origin,
+        "seed": config.seed,
         "pairs": rows,
     }
     _write_json(folder / "evaluation.json", {**summaries, **reported})

@@ -8,11 +8,13 @@ the confidence interval is a cluster bootstrap and the test flips the sign of wh
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
 import numpy.typing as npt
+from scipy.stats import norm
+from scipy.stats import t as student
 from sklearn.metrics import roc_auc_score
 
 from components.core.realism.diversity import mean_pairwise_distance
@@ -27,7 +29,7 @@ _BLOCK = 4096
 
 @dataclass(frozen=True)
 class PairedDifference:
-    """The mean change of a score over pairs; `ci95` is a percentile interval."""
+    """The mean change of a score over pairs; `ci95`: see `bootstrap_ci`."""
 
     pairs: int
     before_mean: float
@@ -65,14 +67,48 @@ def paired_difference(
 def bootstrap_ci(
     sums: Floats, counts: Floats, rng: np.random.Generator, resamples: int
 ) -> tuple[float, float]:
-    """95 % percentile interval of the mean, drawing clusters (sums, counts: (C,)) anew."""
+    """95 % percentile interval of the mean, drawing clusters (sums, counts: (C,)) anew.
+
+    The plain percentile interval is too narrow for few clusters: its spread is that of a variance
+    divided by C and its ends are a normal's. Both are widened to Student's with C - 1 degrees
+    (the "expanded percentile" interval of Hesterberg 2015, "What teachers should
+    know about the bootstrap").
+    """
+    count = len(sums)
+    wider = student.ppf(0.975, count - 1) * np.sqrt(count / (count - 1)) if count > 1 else 1.96
+    tail = float(norm.cdf(-wider))
     means = []
     for start in range(0, resamples, _BLOCK):
         block = min(_BLOCK, resamples - start)
         drawn = rng.integers(len(sums), size=(block, len(sums)))
         means.append(sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1))
-    low, high = np.quantile(np.concatenate(means), [0.025, 0.975])
+    low, high = np.quantile(np.concatenate(means), [tail, 1 - tail])
     return float(low), float(high)
+
+
+def jackknife(
+    measure: Callable[[list[int]], float | None], clusters: Sequence[str], value: float
+) -> tuple[float, float] | None:
+    """95 % interval of a measure of a whole set, leaving out one prompt at a time (Tukey 1958).
+
+    No bootstrap: that draws prompts with replacement, and the copies would lower any diversity.
+
+    Args:
+        measure: of the rows with these indices; None where so few have none.
+        value: the measure of all rows.
+
+    Returns:
+        None for fewer than three prompts that can be left out.
+    """
+    names = np.asarray(clusters)
+    found = [measure(np.flatnonzero(names != name).tolist()) for name in dict.fromkeys(clusters)]
+    left = np.array([one for one in found if one is not None], np.float64)
+    count = len(left)
+    if count < 3:
+        return None
+    error = np.sqrt((count - 1) / count * np.sum((left - left.mean()) ** 2))
+    half = float(student.ppf(0.975, count - 1) * error)
+    return value - half, value + half
 
 
 def sign_flip_p_value(sums: Floats, rng: np.random.Generator, resamples: int) -> float:

@@ -1,4 +1,4 @@
-"""The report's tables as CSV files, for spreadsheets and for plots of one's own."""
+"""The report's tables as CSV, for spreadsheets, and as Parquet, for plots of one's own."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ import io
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import pyarrow as pa
+from pyarrow import parquet
 
 from components.evaluation import paper
 from components.evaluation.categories import by_category
@@ -36,9 +39,10 @@ def tables(report: Json, details: Json) -> dict[str, Table]:
 
 
 def write_tables(folder: Path, report: Json, details: Json) -> None:
-    """Write each table whole into the folder."""
+    """Write each table whole into the folder, in both forms."""
     for name, (head, rows) in tables(report, details).items():
         folder.mkdir(parents=True, exist_ok=True)
+        rows = [tuple(row) for row in rows]
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(head)
@@ -46,6 +50,19 @@ def write_tables(folder: Path, report: Json, details: Json) -> None:
         partial = folder / f".{name}.partial"
         partial.write_text(text.getvalue(), encoding="utf-8")
         partial.replace(folder / name)
+        columns = zip(*rows, strict=True) if rows else ([] for _ in head)
+        table = pa.table({key: _column(values) for key, values in zip(head, columns, strict=True)})
+        partial = folder / f".{Path(name).stem}.parquet.partial"
+        parquet.write_table(table, partial)
+        partial.replace(folder / f"{Path(name).stem}.parquet")
+
+
+def _column(values: Iterable[object]) -> pa.Array:
+    """One type a column: whole and broken numbers together are broken ones."""
+    known = list(values)
+    if any(isinstance(value, float) for value in known):
+        return pa.array([None if value is None else float(value) for value in known])  # type: ignore[arg-type]
+    return pa.array(known)
 
 
 def _safe(cell: object) -> object:

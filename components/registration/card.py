@@ -9,20 +9,24 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from components.registration.gate import Rule
-
 Json = Mapping[str, Any]
 
 
 def generator_card(
-    results: Json, details: Json, origin: Json, rules: Sequence[Rule], licence: str
+    results: Json,
+    details: Json,
+    origin: Json,
+    rules: Sequence[Json],
+    made: Mapping[str, str],
+    licence: str,
 ) -> str:
     """Markdown.
 
     Args:
         results: evaluation.json; details: details.json beside it.
         origin: origin.json of the reward: {"labels": {"annotators", …}, "training": …}.
-        rules: what the gate said.
+        rules: the gate's table.
+        made: how and where it was made: recipe, versions, seed, hardware, MLflow's run.
     """
     sampling = details.get("sampling", {})
     steps = f"{sampling.get('steps')} steps with guidance {sampling.get('guidance')}"
@@ -40,11 +44,19 @@ def generator_card(
         "",
         "## Promotion",
         "",
-        *(f"- {'passed' if r.passed else 'not passed'}: {r.rule} ({r.value})" for r in rules),
+        *(
+            f"- {'passed' if rule['passed'] else 'not passed'}: {rule['name']} {rule['value']} "
+            f"(demanded: {rule['limit']})"
+            for rule in rules
+        ),
         "",
         "## Data",
         "",
-        *_data(origin),
+        *_data(origin, details),
+        "",
+        "## Made by",
+        "",
+        *(f"- {name}: {value}" for name, value in made.items() if value),
         "",
         "## Use and limits",
         "",
@@ -77,7 +89,7 @@ def _measures(results: Json, details: Json) -> Iterator[str]:
             yield f"- {name}: {before} → {after}"
 
 
-def _data(origin: Json) -> Iterator[str]:
+def _data(origin: Json, details: Json) -> Iterator[str]:
     labels = origin.get("labels", {})
     for name, found in labels.get("sets", {}).items():
         yield (
@@ -87,4 +99,8 @@ def _data(origin: Json) -> Iterator[str]:
     people = labels.get("annotators", {})
     if people:
         yield f"- judged by: {', '.join(f'{who} ({count})' for who, count in people.items())}"
-    yield "- maps, lights and photographs: listed with their licences in the run's report"
+    data = details.get("data", {})
+    for key, title in (("licences", "licences of the materials"), ("authors", "their authors")):
+        if data.get(key):
+            counts = (f"{name} ({count} grids)" for name, count in data[key].items())
+            yield f"- {title}: {', '.join(counts)}"

@@ -13,9 +13,19 @@ def registration(
     lora: Input[Model],
     reward: Input[Model],
     evaluation: Input[Artifact],
+    gate: Input[Artifact],
+    alias: str,
     result: Output[Artifact],
-) -> None:
-    """Registers model and reward, which become champions if the gate passes."""
+) -> str:
+    """Registers model and reward under the alias that the gate gave; returns what was registered.
+
+    A text, registration.json with the seconds it took: of two branches of which one runs, a later
+    task can take a text on one machine as well, but no artifact.
+    """
+    import json
+    from pathlib import Path
+
+    from components.core.platform.artifacts import read_manifest
     from components.core.platform.stage import run_task
 
     run_task(
@@ -26,8 +36,12 @@ def registration(
             "lora": lora.path,
             "reward": reward.path,
             "evaluation": evaluation.path,
+            "gate": gate.path,
         },
         output=result.path,
+        settings={"alias": alias},
         parent_run=parent_run,
         cached=False,
     )
+    made = json.loads((Path(result.path) / "registration.json").read_text())
+    return json.dumps({**made, "seconds": read_manifest(Path(result.path)).seconds})

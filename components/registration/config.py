@@ -2,6 +2,8 @@
 
 from pydantic import BaseModel, Field, model_validator
 
+from components.core.platform.aliases import CANDIDATE, CHAMPION
+
 
 class Config(BaseModel, frozen=True, extra="forbid"):
     """Settings of the stage `registration`."""
@@ -15,18 +17,11 @@ class Config(BaseModel, frozen=True, extra="forbid"):
         pattern=r"^[A-Za-z0-9_.-]{1,64}$",
         description="Name of the reward in the model registry.",
     )
-    keep_diversity: float = Field(
-        0.9, ge=0, le=1, description="Share of the diversity that must be left for promotion."
+    alias: str = Field(
+        CANDIDATE,
+        pattern=f"^({CHAMPION}|{CANDIDATE})$",
+        description="What the promotion gate said; the pipeline sets it.",
     )
-
-    keep_clip_score: float | None = Field(
-        None, ge=0, le=1, description="Share of the CLIP score that must be left; none: no rule."
-    )
-    require_votes: bool = Field(
-        False, description="Promote only what people prefer, by the votes of a study given below."
-    )
-    votes_after: int = Field(0, ge=0, description="Votes for the materials after training.")
-    votes_before: int = Field(0, ge=0, description="Votes for the materials before training.")
 
     @model_validator(mode="after")
     def _two_names(self) -> "Config":

@@ -15,7 +15,7 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
 from components.core.errors import UserError
-from components.registration.gate import CANDIDATE, CHAMPION
+from components.core.platform.aliases import CANDIDATE, CHAMPION
 
 PROMOTED = "promoted"
 """Tag: when the version became champion by the gate (ISO 8601, UTC)."""

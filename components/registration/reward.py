@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from components.core.platform.artifacts import hash_folder, open_artifact
 from components.core.realism.model import ARTIFACT, CARD
+from components.core.realism.reward import GOLD
 
 if TYPE_CHECKING:
     from components.registration.registry import About
@@ -21,7 +22,8 @@ def assemble_reward(folder: Path, artifact: Path) -> str:
     """Lay out the folder that `components.core.realism.model` opens; returns its content hash."""
     source = open_artifact(artifact, "realism-scorer")
     shutil.rmtree(folder, ignore_errors=True)
-    shutil.copytree(source / ARTIFACT, folder / ARTIFACT)
+    for scorer in (ARTIFACT, GOLD):
+        shutil.copytree(source / scorer, folder / scorer)
     for name in FILES:
         shutil.copyfile(source / name, folder / name)
     return hash_folder(folder)

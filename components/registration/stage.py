@@ -1,4 +1,4 @@
-"""Puts the trained generator and its reward into MLflow's model registry; the gate names them.
+"""Puts the trained generator and its reward into MLflow's model registry, as the gate has said.
 
 The reward is a model of its own, so that images can be scored, and rewards compared, without any
 generator. Its alias follows the generator's: two rewards that learnt from different labels cannot
@@ -14,7 +14,9 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from components.core.generator import LICENCE, SETTINGS
 from components.core.platform.artifacts import (
@@ -24,16 +26,22 @@ from components.core.platform.artifacts import (
     open_artifact,
     read_manifest,
 )
+from components.core.platform.figures import EVALUATION_TAG, figures
+from components.core.platform.machine import hardware, versions
 from components.core.platform.tracking import Tracker
 from components.core.realism.model import CARD
+from components.core.realism.reward import GOLD, REWARD
 from components.registration.card import generator_card
 from components.registration.config import Config
-from components.registration.gate import Votes, alias_of, assess
 from components.registration.reward import about_reward, assemble_reward
 
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
 KIND = "registration"
-SCORER = "reward"
-"""Which of the scorers in a "realism-scorer" artifact the model carries."""
+SCORERS = (REWARD, GOLD)
+"""The scorers of a "realism-scorer" artifact that the model carries: its reward and the judge that
+it was checked with, so that later comparisons have both."""
 
 
 def run(
@@ -43,6 +51,7 @@ def run(
     lora: Path,
     reward: Path,
     evaluation: Path,
+    gate: Path,
     output: Path,
     work: Path,
     tracker: Tracker,
@@ -59,30 +68,29 @@ def run(
         assemble(folder, config.name, model, lora, reward, evaluation),
         assemble_reward(judge, reward),
     )
-    results = json.loads((evaluation / "evaluation.json").read_text("utf-8"))
-    rules = assess(
-        results,
-        keep_diversity=config.keep_diversity,
-        keep_clip_score=config.keep_clip_score,
-        votes=Votes(config.votes_after, config.votes_before) if config.require_votes else None,
-    )
-    card = generator_card(
-        results,
-        json.loads((evaluation / "details.json").read_text("utf-8")),
-        json.loads((judge / "origin.json").read_text("utf-8")),
-        rules,
-        LICENCE,
-    )
+    results = _json(evaluation / "evaluation.json")
+    details = _json(evaluation / "details.json")
+    judged = _json(open_artifact(gate, "promotion-gate") / "gate.json")
+    # The pipeline's branch and the gate's file say the same: the alias moves on a pass alone.
+    assert config.alias == judged["verdict"], (config.alias, judged["verdict"])
+    origin = _json(judge / "origin.json")
+    client = MlflowClient()
+    made = {**made_by(client, details), **hardware(), **versions()}
+    card = generator_card(results, details, origin, judged["rules"], made, LICENCE)
     (folder / CARD).write_text(card, encoding="utf-8")
-    about = About(card=card, metadata={"licence": LICENCE})
+    about = About(
+        card=card,
+        metadata={"licence": LICENCE},
+        tags={EVALUATION_TAG: read_manifest(evaluation).content_hash},
+        metrics=figures({**details, **results}),
+    )
     made = (
         register(config.name, MATERIAL, folder, hashes[0], about),
         register(config.reward_name, REWARD_MODEL, judge, hashes[1], about_reward(judge, LICENCE)),
     )
-    client = MlflowClient()
     companion = f"{made[1].name}/{made[1].version}"
     client.set_model_version_tag(made[0].name, made[0].version, COMPANION, companion)
-    alias = promote(client, made[0].name, made[0].version, alias_of(rules))
+    alias = promote(client, made[0].name, made[0].version, config.alias)
     known = [
         {
             "name": one.name,
@@ -93,11 +101,7 @@ def run(
         for one, h in zip(made, hashes, strict=True)
     ]
     with new_artifact(output, KIND, "registration", config) as target:
-        values = {
-            **known[0],
-            "gate": [rule.as_dict() for rule in rules],
-            "reward": known[1],
-        }
+        values = {**known[0], "reward": known[1]}
         (target / "registration.json").write_text(json.dumps(values, indent=1) + "\n")
     tracker.log_dict(values, "registration.json")
     for one, row in zip(made, known, strict=True):
@@ -105,8 +109,26 @@ def run(
         print(
             f"registration: {one.name} version {one.version} ({word}), {row['alias']}", flush=True
         )
-    for rule in rules:
-        print(f"registration: {'passed' if rule.passed else 'FAILED'}: {rule.rule}: {rule.value}")
+
+
+def made_by(client: MlflowClient, details: Mapping[str, Any]) -> dict[str, str]:
+    """Recipe, run and seed; what is not known, as for a stage that ran alone, is left out."""
+    import mlflow
+
+    found: dict[str, str] = {}
+    active = mlflow.active_run()
+    parent = active.data.tags.get("mlflow.parentRunId") if active else None
+    if parent:
+        run = client.get_run(parent)
+        found["recipe"] = f"{run.info.run_name} (all settings: recipe.json of the MLflow run)"
+        found["MLflow run"] = parent
+    if "seed" in details:
+        found["seed of the evaluation"] = str(details["seed"])
+    return found
+
+
+def _json(path: Path) -> Any:
+    return json.loads(path.read_text("utf-8"))
 
 
 def assemble(
@@ -125,10 +147,11 @@ def assemble(
     clip = json.loads((reward / "clip.json").read_text("utf-8"))
     settings = {"name": name, **details["sampling"], "clip": clip["uri"]}
     shutil.rmtree(folder, ignore_errors=True)
-    unneeded = shutil.ignore_patterns(MANIFEST, "history.jsonl")
+    unneeded = shutil.ignore_patterns(MANIFEST, "history.jsonl", "strips.png")
     shutil.copytree(parts["base"], folder / "base", ignore=unneeded)
     shutil.copytree(parts["lora"], folder / "lora", ignore=unneeded)
-    shutil.copytree(parts["reward"] / SCORER, folder / "reward")
+    for scorer in SCORERS:
+        shutil.copytree(parts["reward"] / scorer, folder / scorer)
     text = json.dumps(settings, indent=1, sort_keys=True)
     (folder / SETTINGS).write_text(text + "\n", encoding="utf-8")
     hashes = {part: read_manifest(path).content_hash for part, path in parts.items()}

@@ -36,7 +36,7 @@ def write_artifacts(
         "prompt_selection",
         "ddpo_lora",
         "evaluation",
-        "registration",
+        "promotion_gate",
     ]
     folders = {stage: root / stage for stage in stages}
     for folder in folders.values():
@@ -78,9 +78,15 @@ def write_artifacts(
     write_lines(folders["ddpo_lora"] / "history.jsonl", history)
     _evaluation(folders["evaluation"], pairs, shown, size)
     _json(
-        folders["registration"] / "registration.json",
-        {"name": "realmat", "version": "3", "alias": "champion"}
-        | {"gate": [{"rule": "held-out gain above 0", "value": "+0.04", "passed": True}]},
+        folders["promotion_gate"] / "gate.json",
+        {
+            "verdict": "champion",
+            "rules": [
+                {"name": "diversity", "value": "0.52 → 0.5", "limit": "at least 90% kept"}
+                | {"passed": True, "reason": "96.2% kept", "after": "0.5", "champion": "0.41"},
+            ],
+            "champion": {"name": "realmat", "version": "2"},
+        },
     )
     return folders
 

@@ -79,6 +79,12 @@ class FlatRenderer:
         level = float(environment.radiance.mean()) * (0.7 + 0.3 * np.cos(rotation) ** 2)
         return np.clip(material.albedo * level * 255, 0, 255).astype(np.uint8)
 
+    def render_point_light(
+        self, material: Material, angle: float, *, seed: int = 0
+    ) -> npt.NDArray[np.float32]:
+        """The albedo as if it were radiance, whatever the angle."""
+        return material.albedo
+
 
 def environments() -> list[Environment]:
     """Two flat lights of different strength."""

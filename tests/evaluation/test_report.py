@@ -8,12 +8,16 @@ import re
 from html.parser import HTMLParser
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
+from components.evaluation.licences import LIBRARY, UNKNOWN, data_origin
 from components.evaluation.report import compose_report
+from components.evaluation.summaries import write_lines
 from components.evaluation.tables import write_tables
 
 VOID = {"meta", "img", "input", "br", "line", "rect", "circle", "polyline", "polygon"}
+MODEL = {"name": "realmat", "version": "3", "alias": "champion", "content_hash": "x"}
 STAGES = [{"name": "ddpo_lora", "seconds": 61.5, "artifact": "x"}]
 
 
@@ -52,6 +56,7 @@ def compose(tmp_path: Path, artifacts: dict[str, Path], **parameters: str) -> Ba
             artifacts[name] for name in ("synthetic_data", "second_part") if name in artifacts
         ],
         parameters=parameters,
+        model=MODEL if "promotion_gate" in artifacts else None,
     )
     page = Balanced()
     page.feed((tmp_path / "report" / "report.html").read_text("utf-8"))
@@ -161,8 +166,83 @@ def test_the_papers_figures_stand_beside_the_runs(
     lines = (tmp_path / "report" / "tables" / "paper.csv").read_text().splitlines()
     assert '"reward, real test set",0.810,0.730,6.1' in lines
     assert not [line for line in lines if "people" in line]  # no votes, so no line of ours
+    details = json.loads((tmp_path / "report" / "report-details.json").read_text())
+    places = " ".join(row["place"] for row in details["paper"])
+    for place in [
+        "Fig. 3",
+        "Fig. 4",
+        "Fig. 5",
+        "7a",
+        "7b",
+        "Fig. 8",
+        "Fig. 9",
+        "Fig. 10",
+        "Fig. 11",
+        "6.2",
+        "6.4",
+    ]:
+        assert place in places
+    assert all(bool(row.get("ours")) != bool(row.get("because")) for row in details["paper"])
+    assert text.count("not computed in this run, because") == sum(
+        "because" in row for row in details["paper"]
+    )
     early = {"synthetic_data": artifacts["synthetic_data"]}
     assert "Beside the paper" not in compose(tmp_path, early).text
+
+
+def test_the_votes_of_a_study_stand_beside_the_papers(
+    tmp_path: Path, artifacts: dict[str, Path]
+) -> None:
+    file = artifacts["promotion_gate"] / "gate.json"
+    study = {"after": 300, "before": 185, "votes": 641}  # section 6.2
+    file.write_text(json.dumps({**json.loads(file.read_text()), "study": study}))
+    compose(tmp_path, artifacts)
+    lines = (tmp_path / "report" / "tables" / "paper.csv").read_text()
+    assert "46.8 / 28.9 / 24.3 % of 641,46.8 / 28.9 / 24.3 % of 641" in lines
+
+
+def test_the_gate_shows_the_champion_before_beside_the_new_model(
+    tmp_path: Path, artifacts: dict[str, Path]
+) -> None:
+    assert "champion v2" in compose(tmp_path, artifacts).text
+    details = json.loads((tmp_path / "report" / "report-details.json").read_text())
+    assert details["gate"]["rules"][0]["champion"] == "0.41"
+    file = artifacts["promotion_gate"] / "gate.json"
+    gate = json.loads(file.read_text())
+    del gate["champion"]
+    file.write_text(json.dumps(gate))
+    assert "champion v" not in compose(tmp_path, artifacts).text
+
+
+def test_licences_seeds_and_runs_are_in_the_report(
+    tmp_path: Path, artifacts: dict[str, Path]
+) -> None:
+    painter = {"source": "sets/a", "licence": "CC0-1.0", "authors": "<b>A. Painter</b>"}
+    rows = [{"source": "library"}, {"source": "library"}, painter, {"source": "sets/b"}]
+    write_lines(artifacts["synthetic_data"] / "index.jsonl", rows)
+    origin = data_origin([artifacts["synthetic_data"], artifacts["second_part"]])
+    assert origin["licences"] == {LIBRARY: 2, "CC0-1.0": 1, UNKNOWN: 1}
+    file = artifacts["evaluation"] / "details.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "data": origin}))
+    address = "https://tracking.example.org/#/experiments/1/runs/abc"
+    compose_report(
+        tmp_path / "report",
+        recipe="smoke",
+        settings={"ddpo_lora": {"epochs": 4, "seed": 77}},
+        stages=STAGES,
+        artifacts=artifacts,
+        runs=[
+            {"name": "smoke", "run": "abc", "address": address},
+            {"name": "odd", "run": "x", "address": "javascript:alert(1)"},
+        ],
+    )
+    source = (tmp_path / "report" / "report.html").read_text()
+    assert f'<a href="{address}">smoke abc</a>' in source
+    assert "javascript:" not in source
+    assert "&lt;b&gt;A. Painter" in source
+    details = json.loads((tmp_path / "report" / "report-details.json").read_text())
+    assert details["seeds"] == {"ddpo_lora": 77}
+    assert details["data"] == origin
 
 
 def test_tables_hold_every_pair_and_its_category(
@@ -172,6 +252,11 @@ def test_tables_hold_every_pair_and_its_category(
     folder = tmp_path / "report" / "tables"
     with (folder / "pairs.csv").open(newline="") as file:
         pairs = list(csv.DictReader(file))
+    for name in ("pairs", "categories", "epochs", "paper"):
+        same = pd.read_parquet(folder / f"{name}.parquet")
+        assert len(same) == len(pd.read_csv(folder / f"{name}.csv")) > 0
+    exact = pd.read_parquet(folder / "pairs.parquet")["realism_after"].tolist()
+    assert exact == [float(row["realism_after"]) for row in pairs]
     details = json.loads((artifacts["evaluation"] / "details.json").read_text())
     assert [row["prompt"] for row in pairs] == [pair["prompt"] for pair in details["pairs"]]
     with (folder / "categories.csv").open(newline="") as file:

@@ -21,6 +21,7 @@ from pipelines.stack.addresses import MANIFESTS, read_environment
 IMAGE = "example.org/realmat@sha256:0"
 TRAINING = "example.org/realmat-train@sha256:1"
 RUN = {"open-run", "close-run"}
+BRANCHES = {"registration", "registration-2"}  # as champion, as candidate
 COMPILE = """
 import sys
 from pathlib import Path
@@ -56,13 +57,17 @@ def document_of(path: Path) -> dict[str, Any]:
 
 
 def tasks_of(path: Path) -> dict[str, Any]:
-    """Tasks by name, those of loops in place of the loops."""
+    """Tasks by name, those of loops and branches in place of these."""
     document = document_of(path)
-    found: dict[str, Any] = {}
-    for name, task in document["root"]["dag"]["tasks"].items():
-        component = document["components"][task["componentRef"]["name"]]
-        found |= component["dag"]["tasks"] if "dag" in component else {name: task}
-    return found
+
+    def inside(tasks: dict[str, Any]) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for name, task in tasks.items():
+            component = document["components"][task["componentRef"]["name"]]
+            found |= inside(component["dag"]["tasks"]) if "dag" in component else {name: task}
+        return found
+
+    return inside(document["root"]["dag"]["tasks"])
 
 
 def test_compiling_imports_nothing_heavy(compiled: tuple[Path, str]) -> None:
@@ -76,7 +81,9 @@ def test_every_recipe_compiles_to_all_stages(compiled: tuple[Path, str]) -> None
         "paper.yaml",
     }
     for path in compiled[0].iterdir():
-        assert set(tasks_of(path)) == {stage.replace("_", "-") for stage in STAGES} | RUN
+        assert set(tasks_of(path)) == {
+            *(stage.replace("_", "-") for stage in STAGES), *RUN, *BRANCHES,
+        }  # fmt: skip
 
 
 def test_independent_branches_are_not_chained(compiled: tuple[Path, str]) -> None:
@@ -85,7 +92,7 @@ def test_independent_branches_are_not_chained(compiled: tuple[Path, str]) -> Non
         assert "dependentTasks" not in tasks[first]  # of their loops, which wait for open-run
     assert tasks["material-sampling"]["dependentTasks"] == ["open-run", "sdxl-finetune"]
     waits = tasks["close-run"]["dependentTasks"]
-    assert {"registration", "material-sampling", "realism-labels"} < set(waits)
+    assert {"promotion-gate", "material-sampling", "realism-labels"} < set(waits)
     assert not any(task["cachingOptions"].get("enableCache") for task in tasks.values())
 
 
@@ -212,6 +219,36 @@ def test_until_keeps_what_the_stage_needs(compiled: tuple[Path, str], tmp_path: 
     truncate(path, "material_sampling")
     kept = {"open-run", "synthetic-data", "sdxl-finetune", "material-sampling"}
     assert set(tasks_of(path)) == kept
+
+
+def test_until_registration_keeps_both_branches_and_until_the_gate_none(
+    compiled: tuple[Path, str], tmp_path: Path
+) -> None:
+    path = tmp_path / "p.yaml"
+    shutil.copy(compiled[0] / "smoke.yaml", path)
+    truncate(path, "registration")
+    everything = {stage.replace("_", "-") for stage in STAGES}
+    assert set(tasks_of(path)) == {*everything, *BRANCHES, "open-run"}
+    truncate(path, "promotion_gate")
+    assert set(tasks_of(path)) == (everything | {"open-run"}) - BRANCHES
+
+
+def test_the_verdict_alone_decides_which_branch_registers(compiled: tuple[Path, str]) -> None:
+    document = document_of(compiled[0] / "paper.yaml")
+    branches = next(
+        part["dag"]["tasks"]
+        for name, part in document["components"].items()
+        if name.startswith("comp-condition-branches")
+    )
+    given = {}
+    for branch in branches.values():
+        condition = branch["triggerPolicy"]["condition"]
+        inner = document["components"][branch["componentRef"]["name"]]["dag"]["tasks"]
+        (task,) = inner.values()
+        alias = task["inputs"]["parameters"]["alias"]["runtimeValue"]["constant"]
+        given[alias] = condition.replace(" ", "").replace("\n", "")
+    verdict = "inputs.parameter_values['pipelinechannel--promotion-gate-Output']=='champion'"
+    assert given == {"champion": verdict, "candidate": f"!({verdict})"}
 
 
 def test_a_wrong_target_is_a_user_error(tmp_path: Path) -> None:

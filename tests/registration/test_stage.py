@@ -16,18 +16,37 @@ from PIL import Image
 from components.core.errors import UserError
 from components.core.generator import MaterialGenerator, load_reward, locate
 from components.core.platform.tracking import NullTracker
+from components.promotion_gate import stage as judged
+from components.promotion_gate.config import Config as Gate
 from components.registration.config import Config
 from components.registration.stage import run
+from pipelines.commands_evaluate import settled
 from tests.registration.conftest import GOOD, write_evaluation
 
 pytestmark = pytest.mark.usefixtures("store")
 
 
+def judge(evaluation: Path, tmp_path: Path, name: str) -> Any:
+    """gate.json of the stage `promotion_gate`."""
+    judged.run(
+        Gate(name=name),
+        evaluation=evaluation,
+        output=tmp_path / "gate",
+        work=tmp_path / "work-gate",
+        tracker=NullTracker(),
+    )
+    return json.loads((tmp_path / "gate" / "gate.json").read_text())
+
+
 def register(folders: dict[str, Path], tmp_path: Path, name: str, **changes: Path) -> Any:
+    """What the gate and then the branch of the pipeline that it chooses do."""
+    given = {**folders, **changes}
+    verdict = judge(given["evaluation"], tmp_path, name)["verdict"]
     with mlflow.start_run():
         run(
-            Config(name=name, reward_name=f"{name}-reward"),
-            **{**folders, **changes},
+            Config(name=name, reward_name=f"{name}-reward", alias=verdict),
+            **given,
+            gate=tmp_path / "gate",
             output=tmp_path / "registration",
             work=tmp_path / "work",
             tracker=NullTracker(),
@@ -74,7 +93,6 @@ def test_the_same_content_keeps_its_version_and_other_content_gets_another(
     # The same weights, judged worse: still the same version, and the gate does not demote.
     worse = register(run_folders, tmp_path, "two", evaluation=tmp_path / "poor")
     assert (worse["version"], worse["alias"]) == ("1", "champion")
-    assert [rule["passed"] for rule in worse["gate"]] == [True, True, False]
     other = register({**run_folders}, tmp_path, "three", evaluation=tmp_path / "poor")
     assert (other["version"], other["alias"]) == ("1", "candidate")
     assert locate("models:/three@candidate")[1].version == "1"
@@ -99,8 +117,52 @@ def test_the_card_says_what_the_run_measured_and_the_gate_decided(
     card = found.description
     assert "realism: +0.0500, 95 % interval [+0.0100, +0.0900]" in card
     assert "diversity: 0.500 → 0.470" in card
-    assert "CLIP score" not in card  # not measured, so not said
-    assert card.count("- passed: ") == 3
+    assert "tile's border" not in card  # not measured, so not said
+    assert card.count("- passed: ") == 5
+    assert "licences of the materials: CC0-1.0 (12 grids)" in card
+    assert "seed of the evaluation: 7" in card
+    assert "- processor: " in card
     root = Path(mlflow.artifacts.download_artifacts("models:/described@champion"))
     [file] = root.rglob("generator/card.md")
     assert file.read_text() == card
+
+
+def test_the_gate_shows_the_champion_before_beside_the_new_model(
+    run_folders: dict[str, Path], tmp_path: Path
+) -> None:
+    assert "champion" not in judge(run_folders["evaluation"], tmp_path, "beside")
+    register(run_folders, tmp_path, "beside")
+    # Run again, the pipeline finds the model that it has made: there is nothing to compare with.
+    assert "champion" not in judge(run_folders["evaluation"], tmp_path, "beside")
+    other = {**GOOD, "gold": {**GOOD["gold"], "after_mean": 0.45}}
+    write_evaluation(tmp_path / "other", other)
+    found = judge(tmp_path / "other", tmp_path, "beside")
+    assert found["champion"] == {"name": "beside", "version": "1"}
+    beside = {rule["name"]: (rule["after"], rule["champion"]) for rule in found["rules"]}
+    assert beside["gold scorer"] == ("0.45", "0.4")
+    assert beside["diversity within a prompt"] == ("0.29", "0.29")
+
+
+def test_no_branch_registers_against_the_gates_word(
+    run_folders: dict[str, Path], tmp_path: Path
+) -> None:
+    write_evaluation(tmp_path / "poor", {**GOOD, "diversity": {"before": 0.5, "after": 0.1}})
+    assert judge(tmp_path / "poor", tmp_path, "wrong")["verdict"] == "candidate"
+    with mlflow.start_run(), pytest.raises(AssertionError):
+        run(
+            Config(name="wrong", reward_name="wrong-reward", alias="champion"),
+            **run_folders,
+            gate=tmp_path / "gate",
+            output=tmp_path / "registration",
+            work=tmp_path / "work",
+            tracker=NullTracker(),
+        )
+    assert mlflow.MlflowClient().search_model_versions("name = 'wrong'") == []
+
+
+def test_a_comparison_settles_the_version_of_an_alias_once(
+    run_folders: dict[str, Path], tmp_path: Path
+) -> None:
+    register(run_folders, tmp_path, "settled")
+    assert settled("models:/settled@champion") == "models:/settled/1"
+    assert settled("small") == "small"

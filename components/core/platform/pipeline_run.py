@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from components.core.platform.tracking import ensure_experiment, quiet_mlflow
 
@@ -44,6 +45,29 @@ def watching(client: "MlflowClient", parent: str) -> Iterator[None]:
     except BaseException:
         client.set_terminated(parent, "FAILED")
         raise
+
+
+def runs_of(client: "MlflowClient", run: str) -> list[dict[str, str]]:
+    """{"name", "run", "address"} of a pipeline's run and those below it.
+
+    The address is of MLflow's page, where it is a server; "" for a file. It holds no password.
+    """
+    import mlflow
+
+    parent = client.get_run(run)
+    experiment = parent.info.experiment_id
+    below = client.search_runs([experiment], f"tags.`mlflow.parentRunId` = '{run}'")
+    server = urlsplit(mlflow.get_tracking_uri())
+    host = server.netloc.rpartition("@")[2]
+    web = f"{server.scheme}://{host}{server.path.rstrip('/')}/#/experiments/{experiment}/runs"
+    return [
+        {
+            "name": str(one.info.run_name),
+            "run": str(one.info.run_id),
+            "address": f"{web}/{one.info.run_id}" if server.scheme in ("http", "https") else "",
+        }
+        for one in (parent, *reversed(below))
+    ]
 
 
 def _client() -> "MlflowClient":

@@ -3,6 +3,7 @@
 It lies in a folder, whoever opens it (`realmat score`, MLflow, the demo):
 
     reward/            the linear scorer
+    gold/              the scorer that it is checked with, trained on other data
     clip.json          {"uri"}: the CLIP model whose features it reads
 
 The artifact of `reward_training`, a registered reward and a registered material model are such
@@ -22,6 +23,7 @@ from numpy.typing import NDArray
 from components.core.errors import UserError
 from components.core.materials.photos import decode_photo
 from components.core.realism.clip import ClipFeatures
+from components.core.realism.reward import GOLD
 from components.core.realism.scorer import LinearScorer
 
 ARTIFACT = "reward"
@@ -39,6 +41,8 @@ class RealismModel:
 
     features: ClipFeatures
     scorer: LinearScorer
+    gold: LinearScorer | None = None
+    """The judge trained on other data, for checks; older models carry none."""
 
     @classmethod
     def open(cls, folder: Path, device: str = "cpu") -> RealismModel:
@@ -49,7 +53,8 @@ class RealismModel:
                 "registered, or the artifact of reward_training"
             )
         scorer = LinearScorer.load(folder / ARTIFACT)
-        return cls(ClipFeatures.load(_clip(folder), device=device), scorer)
+        gold = LinearScorer.load(folder / GOLD) if (folder / GOLD).is_dir() else None
+        return cls(ClipFeatures.load(_clip(folder), device=device), scorer, gold)
 
     def __call__(self, images_nhwc: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Scores (N,) of sRGB images (N, h, w, 3)."""

@@ -24,18 +24,20 @@ DARKEST = 1e-3
 LUMINANCE = np.array([0.2126, 0.7152, 0.0722])
 
 
-def light_baking(material: Material) -> float:
+def light_baking(material: Material) -> float | None:
     """Multiple correlation, 0 to 1, of log luminance with shading by the most fitting light.
 
-    0 where the albedo or the normals are flat: nothing shows that light was baked.
+    None where the albedo or the normals are flat: a surface without slopes shows no shading, baked
+    or not, which is no merit of the method that made it.
     """
     return shading_correlation(log_luminance(material), material.normal())
 
 
-def shading_correlation(luminance_hw: Floats, normals_hwc: Floats) -> float:
+def shading_correlation(luminance_hw: Floats, normals_hwc: Floats) -> float | None:
     """Multiple correlation of (H, W) values with the three shadings of normals (H, W, 3).
 
-    The square is adjusted for the number of shadings; it never lies below 0.
+    The square is adjusted for the number of shadings; it never lies below 0. None if either is
+    flat.
     """
     rows, columns = luminance_hw.shape
     down, across = np.mgrid[-1 : 1 : rows * 1j, -1 : 1 : columns * 1j]
@@ -48,7 +50,7 @@ def shading_correlation(luminance_hw: Floats, normals_hwc: Floats) -> float:
     total = float(values @ values)
     kept = shadings[:, shadings.var(axis=0) > FLAT]
     if total / len(values) < FLAT or kept.shape[1] == 0:
-        return 0.0
+        return None
     weights, *_ = np.linalg.lstsq(kept, values, rcond=None)
     left = values - kept @ weights
     freedom = len(values) - kept.shape[1] - 1

@@ -37,17 +37,22 @@ function enlarge(title, pictures) {
   }));
   zoom.showModal();
 }
+function opens(picture, title) {
+  picture.tabIndex = 0;
+  picture.setAttribute("role", "button");
+  picture.addEventListener("click", () => enlarge(title, [picture]));
+  picture.addEventListener("keydown", (event) => {
+    if (event.key === "Enter" || event.key === " ") { event.preventDefault(); enlarge(title, [picture]); }
+  });
+}
 for (const pair of document.querySelectorAll(".pair")) {
   const title = pair.querySelector("h3").textContent;
   const [after, before] = pair.querySelectorAll(".compare img");
   pair.querySelector("button.zoom").addEventListener("click", () => enlarge(title, [before, after]));
-  for (const map of pair.querySelectorAll(".maps img")) {
-    map.tabIndex = 0;
-    map.setAttribute("role", "button");
-    map.addEventListener("click", () => enlarge(title, [map]));
-    map.addEventListener("keydown", (event) => {
-      if (event.key === "Enter" || event.key === " ") { event.preventDefault(); enlarge(title, [map]); }
-    });
-  }
+  for (const map of pair.querySelectorAll(".maps img")) opens(map, title);
+}
+for (const plate of document.querySelectorAll(".plate")) {
+  const title = plate.querySelector("h3").textContent;
+  for (const picture of plate.querySelectorAll("img")) opens(picture, title);
 }
 zoom.addEventListener("click", (event) => { if (event.target === zoom) zoom.close(); });

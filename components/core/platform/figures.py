@@ -1,0 +1,20 @@
+"""What a registered model carries of its evaluation, for whoever compares models later."""
+
+from collections.abc import Mapping
+from typing import Any
+
+EVALUATION_TAG = "evaluation"
+"""Tag of a version: content hash of the evaluation that its figures are from."""
+MEASURES = (
+    "before_after", "gold", "clip_score", "diversity", "diversity_within", "recognised", "seam",
+)  # fmt: skip
+
+
+def figures(evaluation: Mapping[str, Any]) -> dict[str, float]:
+    """Single numbers by name, such as "gold.after_mean"; intervals and lists are left out."""
+    return {
+        f"{measure}.{key}": float(value)
+        for measure in MEASURES
+        for key, value in evaluation.get(measure, {}).items()
+        if isinstance(value, int | float)
+    }

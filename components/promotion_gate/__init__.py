@@ -1,0 +1,1 @@
+"""Stage: whether the trained generator becomes the champion, and why."""

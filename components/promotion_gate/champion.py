@@ -1,0 +1,55 @@
+"""The present champion's figures, as its version in the registry carries them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+
+from components.core.platform.aliases import CHAMPION
+from components.core.platform.figures import EVALUATION_TAG
+
+SHOWN = {
+    "held-out realism": "before_after.after_mean",
+    "gold scorer": "gold.after_mean",
+    "diversity": "diversity.after",
+    "diversity within a prompt": "diversity_within.after",
+    "CLIP score": "clip_score.after",
+}
+"""Which figure of a model stands in the row of which rule."""
+
+
+@dataclass(frozen=True)
+class Champion:
+    """A version and what its own run measured, by names such as "gold.after_mean"."""
+
+    version: str
+    figures: Mapping[str, float]
+
+
+def present_champion(client: MlflowClient, name: str, evaluation: str) -> Champion | None:
+    """The champion before this run; None without one, or if it is this run's own model.
+
+    Args:
+        evaluation: content hash of this run's evaluation: a pipeline that is run again finds the
+            model that it has made itself.
+    """
+    try:
+        found = client.get_model_version_by_alias(name, CHAMPION)
+    except MlflowException as error:
+        if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            raise
+        return None
+    if found.tags.get(EVALUATION_TAG) == evaluation:
+        return None
+    logged = client.get_logged_model(found.source.removeprefix("models:/"))
+    figures = {metric.key: float(metric.value) for metric in logged.metrics or []}
+    return Champion(str(found.version), figures)
+
+
+def shown_figure(figures: Mapping[str, float], rule: str) -> str | None:
+    """What stands beside a rule; None for a figure that the model's run did not measure."""
+    value = figures.get(SHOWN.get(rule, ""))
+    return None if value is None else f"{value:.4g}"

@@ -1,0 +1,95 @@
+"""`realmat evaluate` from end to end with a micro model, and its page in a real browser."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from playwright.sync_api import Browser
+
+from components.core.materials.files import save_material
+from components.core.materials.methods import slug
+from components.core.platform.artifacts import new_artifact
+from components.registration.stage import assemble
+from pipelines.cli import main
+from tests.evaluation.micro import NoConfig, write_run
+from tests.evaluation.test_contest import PROMPTS, surface
+from tests.services import browser as browser
+
+
+@pytest.fixture(scope="module")
+def compared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    """The folder of a comparison, and its report."""
+    root = tmp_path_factory.mktemp("contest")
+    run = write_run(root / "run")
+    with new_artifact(root / "evaluation", "evaluation", "test", NoConfig()) as folder:
+        settings = {"sampling": {"steps": 2, "guidance": 1.0}}
+        (folder / "details.json").write_text(json.dumps(settings))
+    model, inputs = root / "model", (run[name] for name in ("model", "lora", "reward"))
+    assemble(model, "micro", *inputs, root / "evaluation")
+    prompts = PROMPTS[:3]
+    (root / "prompts.txt").write_text("\n".join(prompts))
+    for number in range(2):
+        for i, prompt in enumerate(prompts):
+            # Twice as large as the model's maps: they are brought to one size.
+            made = surface(prompt, 10 * number + i, baked=True)
+            name = slug(prompt) + (f"-{number}" if number else "")
+            save_material(made, root / "other" / name)
+    photos = root / "photos"
+    photos.mkdir()
+    for i in range(3):
+        pixels = np.random.default_rng(i).integers(0, 256, (40, 40, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(photos / f"{i}.png")
+    (photos / "torn.jpg").write_bytes(b"\xff\xd8\xff torn")
+    code = main(
+        ["evaluate", "--model", str(model), "--external", f"Other={root / 'other'}",
+         "--reward", str(model), "--reference", str(photos), "--prompts",
+         str(root / "prompts.txt"), "-n", "6", "-o", str(root / "out")]
+    )  # fmt: skip
+    assert code == 0
+    return root / "out", json.loads((root / "out" / "report.json").read_text())
+
+
+def test_everything_that_was_asked_for_is_measured(compared: tuple[Path, dict[str, Any]]) -> None:
+    report = compared[1]
+    ours, other = report["methods"]
+    assert other["method"] == "Other"
+    wanted = (
+        "reward", "gold", "clip_score", "recognised", "light_baking", "seam", "metal_as_asked",
+        "contrast", "distance", "distance_within", "vendi", "kid",
+    )  # fmt: skip
+    for name in wanted:
+        assert isinstance(other[name], float), name
+    for name in ("distance", "distance_within", "vendi", "kid"):
+        assert other[f"{name}_low"] <= other[name] <= other[f"{name}_high"]
+    assert ours["seconds"] > 0
+    assert other["seconds"] is None
+    tested = {row["measure"] for row in report["differences"]}
+    assert {"reward", "gold", "metal_as_asked", "contrast"} <= tested
+    notes = " ".join(report["notes"])
+    assert "brought to 16 × 16 pixels" in notes
+    assert "not comparable with published KIDs" in notes
+    assert "set aside: 1 (torn.jpg" in notes
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_the_page_opens_without_a_complaint(
+    browser: Browser, compared: tuple[Path, dict[str, Any]], width: int
+) -> None:
+    context = browser.new_context(viewport={"width": width, "height": 844}, offline=True)
+    page = context.new_page()
+    faults: list[str] = []
+    page.on("console", lambda message: faults.append(message.text))
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.on("requestfailed", lambda asked: faults.append(asked.url[:80]))
+    page.goto((compared[0] / "report.html").as_uri())
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert page.locator("img").count() == 6 * 2
+    broken = "[...document.images].filter((image) => !image.naturalWidth).length"
+    assert page.evaluate(broken) == 0
+    context.close()
+    assert faults == []
