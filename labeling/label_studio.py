@@ -128,6 +128,10 @@ class LabelStudioSource:
         """All tasks of the project with what people said, without the images."""
         return self._records(self.project())
 
+    def origin(self) -> str:
+        """The project that the judgements come from, by its number: titles may come again."""
+        return f"{self.address.server}/projects/{self.project()}"
+
     def check(self) -> None:
         """UserError unless the server answers and knows the key."""
         self._patiently(self.client.users.whoami)

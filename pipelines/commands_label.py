@@ -14,6 +14,7 @@ from pipelines.arguments import number
 from pipelines.runs import runs_folder
 
 if TYPE_CHECKING:
+    from components.annotation_sync.config import Config as AnnotationSync
     from labeling.agreement import Agreement
     from labeling.label_studio import LabelStudioSource
     from labeling.record import Record
@@ -75,15 +76,19 @@ def _command(
     return command
 
 
-def _source(labels: str) -> "LabelStudioSource":
+def _source(labels: str, settings: "AnnotationSync | None" = None) -> "LabelStudioSource":
+    """settings: what a project is made with, where one has to be made."""
+    from components.annotation_sync.config import Config as AnnotationSync
     from labeling.address import parse
     from labeling.label_studio import connect, default_address
 
-    return connect(parse(labels) if labels else default_address(), patience=30)
+    of = settings or AnnotationSync()
+    address = parse(labels) if labels else default_address(of.project)
+    return connect(address, overlap=of.overlap, patience=30)
 
 
 def _push(given: argparse.Namespace) -> int:
-    from components.annotation_sync.stage import all_tasks
+    from components.annotation_sync.stage import all_tasks, make_doubt
     from pipelines.recipe import load_recipe
 
     recipe = load_recipe(given.recipe, given.settings)
@@ -91,8 +96,13 @@ def _push(given: argparse.Namespace) -> int:
     found = [
         _newest(output, stage, recipe.name) for stage in ("photo_retrieval", "material_sampling")
     ]
-    tasks = all_tasks(recipe.annotation_sync, *found)
-    new = _source(given.labels).push(tasks)
+    settings = recipe.annotation_sync
+    tasks = all_tasks(settings, *found)
+    source = _source(given.labels, settings)
+    new = source.push(tasks)
+    judged = source.pull(tasks).annotations
+    scores = make_doubt(settings, tasks).scores(judged)
+    source.order(tasks, scores.tolist(), f"after {len(judged)} judgements")
     print(f"{len(tasks)} images are in the project, {new} of them new")
     return 0
 

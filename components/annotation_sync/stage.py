@@ -49,13 +49,7 @@ def run(
     labels: address of a labelling project (labeling/address.py); "" is what the settings say.
     """
     tasks = all_tasks(config, photographs, generated)
-
-    def encode(images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        clip = ClipFeatures.load(config.clip, device=choose_device(config.device))
-        return clip.images(images)
-
-    source = make_source(config, labels)
-    doubt = Doubt(config, tasks, encode)
+    source, doubt = make_source(config, labels, work), make_doubt(config, tasks)
     write(config, tasks, source, doubt, Clock(), output=output, tracker=tracker)
 
 
@@ -130,8 +124,21 @@ def choose_tasks(name: SetName, folder: Path, images: str, config: Config) -> li
     ]
 
 
-def make_source(config: Config, labels: str = "") -> AnnotationSource:
-    """The source of judgements that the address names, or else the configuration."""
+def make_doubt(config: Config, tasks: Sequence[Task]) -> Doubt:
+    """What orders the tasks, with CLIP's features."""
+
+    def encode(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        clip = ClipFeatures.load(config.clip, device=choose_device(config.device))
+        return clip.images(images)
+
+    return Doubt(config, tasks, encode)
+
+
+def make_source(config: Config, labels: str, work: Path) -> AnnotationSource:
+    """The source of judgements that the address names, or else the configuration.
+
+    What people have judged is kept in `work`.
+    """
     if not labels and config.source == "simulated":
         from labeling.simulated import SimulatedAnnotator
 
@@ -139,10 +146,12 @@ def make_source(config: Config, labels: str = "") -> AnnotationSource:
         return SimulatedAnnotator(seed, config.label_noise, config.recognition)
     from labeling.address import parse
     from labeling.label_studio import connect, default_address
+    from labeling.memory import Remembering
 
     address = parse(labels) if labels else default_address(config.project)
     print(f"annotation_sync: people judge at {address.server}, project '{address.project}'")
-    return connect(address, overlap=config.overlap)
+    source = connect(address, overlap=config.overlap)
+    return Remembering(source, work / "judgements.jsonl", source.origin)
 
 
 def _counts(found: Judgements) -> dict[str, float]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from components.annotation_sync.config import Config
 from components.core.errors import UserError
 from components.core.platform.tracking import Tracker
-from labeling.annotations import SETS, Annotation, AnnotationSource, Judgements, Task
+from labeling.annotations import SETS, Annotation, AnnotationSource, Judgements, Skip, Task
 
 CLASSES = ("realistic", "unrealistic")
 Reorder = Callable[[Sequence[Annotation]], None]
@@ -27,11 +27,13 @@ class Clock:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far one set is. judged: images; classes: images that somebody called so."""
+    """How far one set is. judged: images; classes: images that somebody called so; skipped: images
+    that all who took part would not judge."""
 
     name: str
     judged: int
     needed: int
+    skipped: int = 0
     classes: Counter[str] = field(default_factory=Counter)
     of_each: int = 0
 
@@ -50,7 +52,8 @@ class Progress:
 
     def __str__(self) -> str:
         classes = ", ".join(f"{self.classes[name]} {name}" for name in CLASSES)
-        return f"{self.name} {self.judged}/{self.needed} judged ({classes})"
+        skipped = f", {self.skipped} skipped by all" if self.skipped else ""
+        return f"{self.name} {self.judged}/{self.needed} judged ({classes}{skipped})"
 
 
 def wait_for_judgements(
@@ -70,7 +73,8 @@ def wait_for_judgements(
     while True:
         found = source.pull(tasks)
         counted = [a for a in found.annotations if a.annotator not in config.excluded_annotators]
-        state = [progress(config, name, tasks, counted) for name in SETS]
+        skips = [s for s in found.skipped if s.annotator not in config.excluded_annotators]
+        state = [progress(config, name, tasks, counted, skips) for name in SETS]
         if len(counted) != seen:
             seen = len(counted)
             print(f"annotation_sync: {'; '.join(map(str, state))}", flush=True)
@@ -86,15 +90,30 @@ def wait_for_judgements(
 
 
 def progress(
-    config: Config, name: str, tasks: Sequence[Task], annotations: Sequence[Annotation]
+    config: Config,
+    name: str,
+    tasks: Sequence[Task],
+    annotations: Sequence[Annotation],
+    skips: Sequence[Skip] = (),
 ) -> Progress:
-    """How far one set is; never more is needed than a small set can give."""
-    offered = sum(task.set == name for task in tasks)
+    """How far one set is; never more is needed than a small set can give.
+
+    The server gives an image out again to everybody but those who skipped it: one that all skipped
+    will not be judged, and is not waited for.
+    """
     own = [a for a in annotations if a.set == name]
+    judged = {a.item for a in own}
+    skippers: dict[int, set[str]] = defaultdict(set)
+    for skip in skips:
+        if skip.set == name and skip.item not in judged:
+            skippers[skip.item].add(skip.annotator)
+    people = {a.annotator for a in annotations} | {skip.annotator for skip in skips}
+    skipped = sum(who == people for who in skippers.values())
+    left = sum(task.set == name for task in tasks) - skipped
     classes: Counter[str] = Counter(label for _, label in {(a.item, a.label) for a in own})
-    needed = min(config.minimum_annotations, offered)
-    of_each = min(config.minimum_per_class, offered // 4)
-    return Progress(name, len({a.item for a in own}), needed, classes, of_each)
+    needed = min(config.minimum_annotations, left)
+    of_each = min(config.minimum_per_class, left // 4)
+    return Progress(name, len(judged), needed, skipped, classes, of_each)
 
 
 def _not_enough(part: Progress, tasks: Sequence[Task]) -> UserError:

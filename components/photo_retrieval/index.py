@@ -19,6 +19,8 @@ import faiss as typed_faiss
 import numpy as np
 from numpy.typing import NDArray
 
+from components.photo_retrieval.gpu import Cards
+
 
 class Features(Protocol):
     """Vectors (N, D), an array or something like it on disk."""
@@ -43,7 +45,6 @@ CANDIDATES = 4
 """Proposed for each neighbour asked for: the codes order them roughly only."""
 BLOCK = 65_536
 """Vectors read at a time."""
-GPU_DEPTH = 2048
 GRAPH_LISTS = 16_384
 """From so many lists on, the nearest ones are themselves found through a graph."""
 
@@ -84,7 +85,7 @@ class Index:
         self.vectors = vectors
         self.plan = chosen
         self._index = _built(vectors, chosen)
-        self._on_gpus = _on_gpus(self._index) if chosen.kind != "hnsw" else None
+        self._cards = Cards(faiss, self._index, halved=chosen.kind == "ivf_pq")
 
     @classmethod
     def build(
@@ -116,9 +117,9 @@ class Index:
         return scores, items
 
     def _searched(self, queries: NDArray[np.float32], wanted: int) -> tuple[Any, Any]:
-        # A GPU sorts out so many neighbours and no more.
-        index = self._on_gpus if self._on_gpus is not None and wanted <= GPU_DEPTH else self._index
-        return index.search(queries, wanted, **self._effort(wanted))
+        probes = self._probes(wanted)
+        found = None if self.plan.kind == "hnsw" else self._cards.search(queries, wanted, probes)
+        return found or self._index.search(queries, wanted, **self._effort(wanted))
 
     def _products(
         self, query: NDArray[np.float32], items: NDArray[np.int64]
@@ -133,11 +134,13 @@ class Index:
         if self.plan.kind == "hnsw":
             return {"params": faiss.SearchParametersHNSW(efSearch=max(128, 2 * wanted))}
         if self.plan.kind == "ivf_pq":
-            # Enough lists to hold what is asked for several times over.
-            enough = -(-8 * wanted * self.plan.lists // max(len(self.vectors), 1))
-            probes = min(self.plan.lists, max(self.plan.probes, enough))
-            return {"params": faiss.SearchParametersIVF(nprobe=probes)}
+            return {"params": faiss.SearchParametersIVF(nprobe=self._probes(wanted))}
         return {}
+
+    def _probes(self, wanted: int) -> int:
+        """Lists to look at: enough to hold what is asked for several times over."""
+        enough = -(-8 * wanted * self.plan.lists // max(len(self.vectors), 1))
+        return min(self.plan.lists, max(self.plan.probes, enough))
 
 
 def _built(vectors: Features, chosen: Plan) -> Any:
@@ -169,12 +172,3 @@ def _training(vectors: Features, count: int) -> NDArray[np.float32]:
 def spread(total: int, count: int) -> NDArray[np.int64]:
     """At most `count` of the rows of `total`, spread evenly."""
     return np.linspace(0, total - 1, min(count, total)).astype(np.int64)
-
-
-def _on_gpus(index: Any) -> Any:
-    """The same index on all GPUs; None without faiss-gpu or GPUs."""
-    if not hasattr(faiss, "index_cpu_to_all_gpus") or faiss.get_num_gpus() == 0:
-        return None
-    options = faiss.GpuMultipleClonerOptions()
-    options.shard = True
-    return faiss.index_cpu_to_all_gpus(index, options)

@@ -9,16 +9,28 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
-import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from components.photo_retrieval.index import Features, Index, Kind
+from components.core.platform.progress import track
+from components.photo_retrieval.index import (
+    BLOCK,
+    TRAINING,
+    Features,
+    Index,
+    Kind,
+    faiss,
+    spread,
+)
 from components.photo_retrieval.queries import Queries
 
 Texts = NDArray[np.float32]
+
+LARGE = 65_536
+"""Images above which not all pairs are compared any more."""
+PROBES = 8
 
 
 @dataclass(frozen=True)
@@ -79,19 +91,44 @@ def without_others(hits: list[Hit], features: Features, others: Texts) -> list[H
 
 
 def without_duplicates(hits: list[Hit], features: Features, similarity: float) -> list[Hit]:
-    """Keeps the best of every cluster of images more alike than `similarity`."""
+    """Keeps the best of every cluster of images more alike than `similarity`.
+
+    Compares all pairs up to `LARGE` images. Among more, each is compared with those in the `PROBES`
+    nearest lists of an inverted file, where its duplicates practically always are.
+    """
     if not hits:
         return hits
-    found = np.ascontiguousarray(features[[hit.item for hit in hits]], np.float32)
-    index = faiss.IndexFlatIP(found.shape[1])
-    index.add(found)
-    limits, _, neighbours = index.range_search(found, similarity)
-    dropped: set[int] = set()
-    for rank in range(len(hits)):
-        if rank not in dropped:
-            close = neighbours[limits[rank] : limits[rank + 1]]
-            dropped.update(int(other) for other in close if other > rank)
-    return [hit for rank, hit in enumerate(hits) if rank not in dropped]
+    items = np.array([hit.item for hit in hits])
+    index = _for_duplicates(features, items)
+    dropped = np.zeros(len(hits), np.bool_)
+    blocks = range(0, len(hits), BLOCK)
+    for start in track(blocks, "removing duplicates", len(blocks)):
+        ranks = start + np.flatnonzero(~dropped[start : start + BLOCK])
+        limits, _, close = index.range_search(_vectors(features, items[ranks]), similarity)
+        for place, rank in enumerate(ranks.tolist()):
+            if not dropped[rank]:
+                near = close[limits[place] : limits[place + 1]]
+                dropped[near[near > rank]] = True
+    return [hit for hit, gone in zip(hits, dropped.tolist(), strict=True) if not gone]
+
+
+def _for_duplicates(features: Features, items: NDArray[np.int64]) -> Any:
+    """An index of the images `items`, numbered by their places there."""
+    dimension, total = features.shape[1], len(items)
+    index = faiss.IndexFlatIP(dimension)
+    if total > LARGE:
+        lists = 2 ** round(np.log2(np.sqrt(total)))
+        # Features are kept in half precision, so that nothing is lost here.
+        index = faiss.index_factory(dimension, f"IVF{lists},SQfp16", faiss.METRIC_INNER_PRODUCT)
+        index.train(_vectors(features, items[spread(total, TRAINING * lists)]))
+        index.nprobe = min(PROBES, lists)
+    for start in range(0, total, BLOCK):
+        index.add(_vectors(features, items[start : start + BLOCK]))
+    return index
+
+
+def _vectors(features: Features, items: NDArray[np.int64]) -> NDArray[np.float32]:
+    return np.ascontiguousarray(features[items], np.float32)
 
 
 def best(hits: list[Hit], per_category: int) -> list[Hit]:

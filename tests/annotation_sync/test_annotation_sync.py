@@ -132,6 +132,32 @@ def test_it_waits_until_both_sets_have_enough_of_both_classes(tmp_path: Path) ->
     assert people.versions[1:] == [f"after {n} judgements" for n in range(16, len(rows), 16)]
 
 
+def test_images_that_everybody_skips_do_not_hold_the_run_up(tmp_path: Path) -> None:
+    """All forty must be judged; ann skips two of them, and bea, who saw one of these, that one."""
+    config = Config(minimum_annotations=40, minimum_per_class=8, wait_hours=5)
+
+    class Choosy(People):
+        bea_skips: tuple[int, ...] = (7,)
+
+        def pull(self, tasks: Sequence[Task]) -> Judgements:
+            name = SETS[0]
+            rows = [a for a in super().pull(tasks).annotations if (a.set, a.item) != (name, 7)]
+            own = [a for a in rows if (a.set, a.item) != (name, 9)]
+            skips = [Skip(name, item, "ann", "t") for item in (7, 9)]
+            skips += [Skip(name, item, "bea", "t") for item in self.bea_skips]
+            return Judgements(own, skips)
+
+    people = Choosy(pace=100)
+    with pytest.raises(UserError, match=r"Only 38 of 40.*39 must be judged"):
+        wait(config, people, tmp_path, hours=1.0)  # bea may still judge the other one
+    people = Choosy(pace=100)
+    people.bea_skips = (7, 9)
+    wait(config, people, tmp_path)
+    rows = read(tmp_path, "annotations")
+    assert sum(row["set"] == SETS[0] for row in rows) == 38
+    assert len(read(tmp_path, "skipped")) == 4
+
+
 def test_time_that_is_up_and_a_class_that_is_missing_are_told(tmp_path: Path) -> None:
     config = Config(minimum_annotations=40, minimum_per_class=4, wait_hours=3)
     with pytest.raises(UserError, match=r"Only 1[0-9] of 40 images of the set 'photographs'"):

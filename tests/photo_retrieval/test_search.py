@@ -1,10 +1,13 @@
 """The nearest-neighbour search on features made by hand."""
 
 import numpy as np
+import pytest
 
+from components.photo_retrieval import search as module
 from components.photo_retrieval.examples import Examples
 from components.photo_retrieval.queries import Queries
-from components.photo_retrieval.search import Hit, search
+from components.photo_retrieval.search import Hit, search, without_duplicates
+from tests.photo_retrieval.structured import vectors
 
 NOTHING = np.zeros((0, 3), np.float32)
 CATEGORIES = np.eye(3, dtype=np.float32)[:2]
@@ -49,6 +52,28 @@ def test_depth_limits_what_a_category_finds() -> None:
 def test_near_duplicates_leave_the_best_of_each_cluster() -> None:
     features = unit((1, 0, 0.100), (1, 0, 0.101), (1, 0, 0.102), (1, 0, 0.6))
     assert {hit.item for hit in find(features, duplicate_similarity=0.999)} == {0, 3}
+
+
+@pytest.mark.parametrize("large", [100, 10**6])
+def test_planted_duplicates_are_found_among_many_as_among_few(
+    large: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each of 500 images has two copies, which differ a little; the best of the three is kept."""
+    monkeypatch.setattr(module, "LARGE", large)
+    monkeypatch.setattr(module, "BLOCK", 512)
+    rng = np.random.default_rng(3)
+    images = vectors(4000, 64)
+    copies = np.repeat(images[:500], 2, axis=0) + 0.002 * rng.normal(size=(1000, 64))
+    copies /= np.linalg.norm(copies, axis=1, keepdims=True)
+    features = np.concatenate([images, copies]).astype(np.float16)
+    order = rng.permutation(len(features))
+    hits = [Hit(int(item), 0, 1.0 - rank / 1e4) for rank, item in enumerate(order)]
+    kept = without_duplicates(hits, features, 0.999)
+    family = np.concatenate([np.arange(4000), np.repeat(np.arange(500), 2)])
+    first = {}
+    for item in order.tolist():
+        first.setdefault(family[item], item)
+    assert [hit.item for hit in kept] == [i for i in order.tolist() if first[family[i]] == i]
 
 
 def test_images_nearer_to_something_else_are_left_out() -> None:

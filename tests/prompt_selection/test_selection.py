@@ -57,6 +57,25 @@ def test_a_short_category_leaves_its_share_to_others() -> None:
     assert len(chosen) == 4
 
 
+def test_equal_scores_are_told_apart_by_the_prompt_whatever_order_they_come_in() -> None:
+    tried = [Candidate(f"{c} {i}", c, 0.5) for c in CATEGORIES for i in range(8)]
+    expected = lowest_per_category(tried, 100)
+    # The 96 first of each category's, and of the seventh ones those of the four first prompts.
+    sevenths = sorted(f"{c} 6" for c in CATEGORIES)[:4]
+    assert {c.prompt for c in expected} == {f"{c} {i}" for c in CATEGORIES for i in range(6)} | set(
+        sevenths
+    )
+    rng = np.random.default_rng(0)
+    for _ in range(3):
+        assert lowest_per_category([tried[i] for i in rng.permutation(len(tried))], 100) == expected
+
+
+def test_the_papers_thousand_prompts_are_there() -> None:
+    drawn = draw_pool(1000, np.random.default_rng(0), heldout=False)
+    assert len(set(drawn)) == len(drawn) == 1000
+    assert set(Counter(category for _, category in drawn).values()) == {62, 63}
+
+
 def test_shares_add_up() -> None:
     assert sum(shares(100, CATEGORIES).values()) == 100
     assert set(shares(100, CATEGORIES).values()) == {6, 7}

@@ -57,7 +57,9 @@ class ClipFeatures:
         if "|" not in uri and not uri.startswith("hf-hub:"):
             name = f"local-dir:{_checked_folder(uri)}"
         try:
-            model, _, _ = open_clip.create_model_and_transforms(name, pretrained or None)
+            model, _, _ = open_clip.create_model_and_transforms(
+                name, pretrained or None, force_quick_gelu=_quick_gelu(name, pretrained)
+            )
             tokenizer = open_clip.get_tokenizer(name)
         except (OSError, RuntimeError, ValueError, KeyError) as error:
             raise UserError(
@@ -127,6 +129,14 @@ class ClipFeatures:
 
 def _normalised(vectors_nd: Features) -> Features:
     return vectors_nd / np.linalg.norm(vectors_nd, axis=1, keepdims=True).clip(1e-12)
+
+
+def _quick_gelu(architecture: str, pretrained: str) -> bool:
+    """Whether these weights were trained with x sigmoid(1.702 x) in place of GELU.
+
+    OpenAI's were, but the architectures' configurations say GELU, and open_clip only warns.
+    """
+    return bool((open_clip.get_pretrained_cfg(architecture, pretrained) or {}).get("quick_gelu"))
 
 
 def _checked_folder(uri: str) -> Path:

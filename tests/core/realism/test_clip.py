@@ -3,11 +3,15 @@
 from pathlib import Path
 
 import numpy as np
+import open_clip
 import pytest
+import torch
+from open_clip.transformer import QuickGELU
 
 from components.core.errors import UserError
 from components.core.realism.clip import ClipFeatures
 from components.core.realism.small import build_small_clip, save_clip
+from pipelines.recipe import load_recipe
 
 CAPTIONS = ["brick, weathered red brick wall", "metal, rusty steel plate", "grass, green lawn"]
 
@@ -83,3 +87,32 @@ def test_wrong_uri_and_pickled_weights_are_refused(tmp_path: Path) -> None:
 def test_wrong_image_arrays_are_refused(clip: ClipFeatures) -> None:
     with pytest.raises(ValueError):
         clip.images(np.zeros((1, 64, 64, 3), np.float32))
+
+
+PAPER = str(load_recipe("paper").reward_training.clip)
+
+
+@pytest.mark.parametrize(
+    ("uri", "quick"),
+    [(PAPER, True), ("ViT-B-32|openai", True), ("ViT-B-32|laion2b_s34b_b79k", False)],
+)
+def test_a_model_has_the_activation_that_its_weights_were_trained_with(
+    uri: str, quick: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The tag says which (`get_pretrained_cfg`); the weights themselves are not fetched."""
+    create = open_clip.create_model_and_transforms
+    asked: list[tuple[str, str]] = []
+
+    def without_weights(name: str, pretrained: str, **options: bool):  # type: ignore[no-untyped-def]
+        asked.append((name, pretrained))
+        return create(name, None, device="meta", **options)
+
+    monkeypatch.setattr(open_clip, "create_model_and_transforms", without_weights)
+    with torch.device("meta"):
+        model = ClipFeatures.load(uri, device="meta").model
+    (tag,) = asked
+    assert bool(open_clip.get_pretrained_cfg(*tag).get("quick_gelu")) is quick
+    for tower in (model.visual, model.transformer):
+        activations = [m for m in tower.modules() if isinstance(m, QuickGELU | torch.nn.GELU)]
+        assert activations
+        assert {isinstance(m, QuickGELU) for m in activations} == {quick}
