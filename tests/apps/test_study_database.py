@@ -1,14 +1,16 @@
 """The study's database: migrated from nothing, the same as the models say, on both servers."""
 
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import text
+from sqlalchemy import create_engine, text
+from sqlalchemy.exc import DBAPIError
 
-from apps.study.database import Database
-from apps.study.schema import Base, Study
+from apps.study.database import Database, migrate
+from apps.study.schema import Base, Study, Vote
 from components.core.errors import UserError
 
 
@@ -28,6 +30,40 @@ def test_opening_again_keeps_what_is_there(database: Database) -> None:
     with again.session() as session:
         assert session.query(Study).one().methods == ["a", "b"]
     again.close()
+
+
+FILLED = (
+    "INSERT INTO studies VALUES (1, 'one', '?', '[\"a\", \"b\"]', 1, 's', :now, false)",
+    "INSERT INTO surveys VALUES (1, 1, 0)",
+    "INSERT INTO items VALUES (1, 1, 0, 'plain', 'brick', 'brick', 'p', '', NULL, '{}')",
+    "INSERT INTO participants VALUES (1, 1, 'h', :now, '')",
+    "INSERT INTO sessions VALUES (1, 1, 1, :now)",
+    "INSERT INTO trials VALUES ('t', 1, 1, 0, '[\"a\", \"b\"]', :now)",
+    "INSERT INTO votes VALUES (1, 't', 'a', 'left', 1.5, :now)",
+)
+"""A vote and what it hangs on, in the words of the first schema."""
+
+
+def test_a_filled_database_of_the_first_schema_is_brought_up_to_date(database_url: str) -> None:
+    engine = create_engine(database_url)
+    migrate(engine, "0001")
+    with engine.begin() as connection:
+        for statement in FILLED:
+            connection.execute(text(statement), {"now": datetime(2026, 1, 1)})
+    engine.dispose()
+    database = Database.open(database_url)
+    with database.reading() as session:
+        vote = session.query(Vote).one()
+        assert (vote.choice, vote.side, vote.seconds) == ("a", "left", 1.5)
+        assert vote.trial.item.prompt == "brick"
+        current = session.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    assert current == "0002"
+    for change in ("UPDATE votes SET choice = 'b'", "DELETE FROM votes"):
+        with pytest.raises(DBAPIError, match="only ever added"), database.session() as session:
+            session.execute(text(change))
+    with database.reading() as session:
+        assert session.query(Vote).one().choice == "a"
+    database.close()
 
 
 def test_an_exception_undoes_the_transaction(database: Database) -> None:
