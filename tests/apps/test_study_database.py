@@ -7,11 +7,13 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import create_engine, text
+from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 
 from apps.study.database import Database, migrate
 from apps.study.schema import Base, Study, Vote
 from components.core.errors import UserError
+from tests.postgres import Postgres
 
 
 def test_migrations_make_the_tables_of_the_models(database: Database) -> None:
@@ -104,4 +106,30 @@ def test_a_database_that_cannot_be_opened_is_told_without_the_password(
 ) -> None:
     with pytest.raises(UserError, match=sentence) as error:
         Database.open(url)
+    assert "secret" not in str(error.value)
+
+
+def test_a_file_that_is_no_database_is_told(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("no database\n" * 500)
+    with pytest.raises(UserError, match=r"cannot be used \(file is not a database\)"):
+        Database.open(f"sqlite:///{tmp_path / 'notes.txt'}")
+
+
+def test_a_database_of_a_newer_version_is_told(database: Database, database_url: str) -> None:
+    with database.session() as session:
+        session.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(UserError, match="newer version of RealMat"):
+        Database.open(database_url)
+
+
+def test_a_user_without_rights_is_told(postgres: Postgres) -> None:
+    url = make_url(postgres.create("locked"))
+    owner = create_engine(url)
+    with owner.begin() as connection:
+        connection.execute(text("CREATE ROLE guest LOGIN PASSWORD 'secret'"))
+        connection.execute(text("REVOKE ALL ON SCHEMA public FROM PUBLIC"))
+    owner.dispose()
+    guest = url.set(username="guest", password="secret")
+    with pytest.raises(UserError, match="a user who may create tables") as error:
+        Database.open(guest.render_as_string(hide_password=False))
     assert "secret" not in str(error.value)
