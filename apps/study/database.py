@@ -11,9 +11,16 @@ from typing import Any
 
 from alembic import command
 from alembic.config import Config
+from alembic.util import CommandError
 from sqlalchemy import Engine, create_engine, event, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import (
+    ArgumentError,
+    DatabaseError,
+    NoSuchModuleError,
+    OperationalError,
+    SQLAlchemyError,
+)
 from sqlalchemy.orm import Session, sessionmaker
 
 from components.core.errors import UserError
@@ -49,11 +56,20 @@ class Database:
                 f"{_shown(url)} is no address of a database: give sqlite:///FILE or "
                 "postgresql+psycopg2://USER:PASSWORD@HOST/NAME."
             ) from error
-        except OperationalError as error:
-            reason = str(error.orig).splitlines()[0]
+        except CommandError as error:
             raise UserError(
-                f"The database {_shown(url)} cannot be opened ({reason}): check its address and "
-                "that it runs."
+                f"The database {_shown(url)} has tables that this version does not know ({error}): "
+                "it was opened by a newer version of RealMat; use that one."
+            ) from error
+        except OperationalError as error:
+            raise UserError(
+                f"The database {_shown(url)} cannot be opened ({_reason(error)}): check its "
+                "address and that it runs."
+            ) from error
+        except DatabaseError as error:
+            raise UserError(
+                f"The database {_shown(url)} cannot be used ({_reason(error)}): give one that is "
+                "empty or a study's, and a user who may create tables in it."
             ) from error
         except OSError as error:
             raise UserError(
@@ -94,10 +110,13 @@ def _engine(url: str) -> Engine:
     address = make_url(url)
     if address.get_backend_name() != "sqlite":
         # A connection that a restarted server has cut is noticed before it is used.
-        return create_engine(address, pool_pre_ping=True, pool_size=POOL, max_overflow=POOL)
+        return create_engine(
+            address, pool_pre_ping=True, pool_size=POOL, max_overflow=POOL, hide_parameters=True
+        )
     if address.database and address.database != ":memory:":
         Path(address.database).parent.mkdir(parents=True, exist_ok=True)
-    engine = create_engine(address, pool_size=POOL, max_overflow=POOL)
+    # Errors end in logs, and what is written is of participants.
+    engine = create_engine(address, pool_size=POOL, max_overflow=POOL, hide_parameters=True)
     event.listen(engine, "connect", _set_up_sqlite)
     event.listen(engine, "begin", _begin_immediately)
     return engine
@@ -129,6 +148,10 @@ def migrate(engine: Engine, revision: str = "head") -> None:
             connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
         config.attributes["connection"] = connection
         command.upgrade(config, revision)
+
+
+def _reason(error: DatabaseError) -> str:
+    return (str(error.orig).splitlines() or ["no reason given"])[0]
 
 
 def _shown(url: str) -> str:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, cast
 
-from sqlalchemy import Table, bindparam, insert, select, update
+from sqlalchemy import DateTime, Table, bindparam, insert, select, text, update
 from sqlalchemy.orm import Session as Transaction
 
 from apps.study.schema import Item, Session, Trial, Vote
@@ -46,6 +46,14 @@ class Step:
     trial: Shown
     after: Shown
     total: int
+
+
+@dataclass(frozen=True)
+class Look:
+    """It is `now`, and what was shown after `latest` has not been looked at long enough."""
+
+    now: datetime
+    latest: datetime
 
 
 class Passages:
@@ -112,7 +120,23 @@ _SHOW = (
     .where(_trials.c.id == bindparam("following"), _trials.c.shown.is_(None))
     .values(shown=bindparam("begun"))
 )
-_COUNT_AND_SHOW = _SHOW.add_cte(_COUNT.cte("counted"))
+# PostgreSQL asks, counts and shows in one round trip. No row: the trial is not the one to answer,
+# or has not been looked at long enough, or has a vote.
+_ANSWER = text("""
+    WITH counted AS (
+        INSERT INTO votes (trial_id, choice, side, seconds, created)
+        SELECT id, :choice, :side, least(:seconds, extract(epoch FROM :now - shown)), :now
+        FROM trials
+        WHERE id = :here AND shown <= :latest
+            AND (:before = '' OR EXISTS (SELECT 1 FROM votes WHERE trial_id = :before))
+        ON CONFLICT (trial_id) DO NOTHING
+        RETURNING 1
+    ), following AS (
+        UPDATE trials SET shown = :now
+        WHERE id = :after AND shown IS NULL AND EXISTS (SELECT 1 FROM counted)
+    )
+    SELECT 1 FROM counted
+""").bindparams(bindparam("now", type_=DateTime(True)), bindparam("latest", type_=DateTime(True)))
 
 
 def since_when(session: Transaction, step: Step) -> tuple[bool, datetime | None]:
@@ -134,11 +158,17 @@ def show(session: Transaction, trial: str, now: datetime) -> None:
     session.connection().execute(_SHOW, {"following": trial, "begun": now})
 
 
-def count_and_show(session: Transaction, vote: dict[str, Any], trial: str, now: datetime) -> None:
-    """Both, in one statement where the database can do that."""
-    connection = session.connection()
-    if connection.dialect.name == "postgresql":
-        connection.execute(_COUNT_AND_SHOW, {**vote, "following": trial, "begun": now})
-    else:
-        count(session, vote)
-        show(session, trial, now)
+def answer_at_once(
+    session: Transaction, step: Step, side: tuple[str, str], seconds: float, look: Look
+) -> bool:
+    """PostgreSQL: count the vote of a step (choice, side) and show what follows, if it may be.
+
+    seconds: what was measured, of which no more is kept than has passed since the trial was shown.
+    """
+    choice, place = side
+    values = {
+        "here": step.trial.id, "before": step.before.id if step.before else "",
+        "after": step.after.id, "choice": choice, "side": place, "seconds": seconds,
+        "now": look.now, "latest": look.latest,
+    }  # fmt: skip
+    return session.connection().execute(_ANSWER, values).first() is not None

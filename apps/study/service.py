@@ -13,7 +13,7 @@ import random
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from itsdangerous import BadSignature, Signer
@@ -23,11 +23,12 @@ from sqlalchemy.orm import Session as Transaction
 
 from apps.study.database import Database
 from apps.study.passage import (
+    Look,
     Passages,
     Shown,
     Step,
+    answer_at_once,
     count,
-    count_and_show,
     show,
     since_when,
     trials_of,
@@ -157,11 +158,18 @@ class Service:
     ) -> dict[str, Any] | None:
         """Count the vote of a remembered trial if it is the one to answer: what comes next."""
         choice = _choice(step.trial, side)
-        current, shown = since_when(session, step)
-        if not current or shown is None:
-            return None
-        vote = self._weighed(study, step.trial, shown, choice, side, seconds)
-        count_and_show(session, vote, step.after.id, self.clock())
+        if self.database.engine.dialect.name == "postgresql":
+            now = self.clock()
+            look = Look(now, now - timedelta(seconds=study.minimum_seconds))
+            measured = min(max(seconds, 0.0), MAX_SECONDS)
+            if not answer_at_once(session, step, (choice, side), measured, look):
+                return None
+        else:
+            current, shown = since_when(session, step)
+            if not current or shown is None:
+                return None
+            count(session, self._weighed(study, step.trial, shown, choice, side, seconds))
+            show(session, step.after.id, self.clock())
         return _described(study, step.after, step.total)
 
     def _weighed(
