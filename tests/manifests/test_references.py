@@ -180,3 +180,19 @@ def test_the_example_of_external_secrets_covers_the_contract() -> None:
     for only_in_dev_or_once in ("postgresql-secrets", "s3-secrets", "restore-secrets"):
         del wanted[only_in_dev_or_once]
     assert given == wanted
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_kubeflows_launcher_keeps_artifacts_where_the_stages_do(overlay: str) -> None:
+    data = {
+        one["metadata"]["name"]: one["data"] for one in objects(f"overlays/{overlay}", "ConfigMap")
+    }
+    stages, launcher = data["realmat-pipeline"], data["kfp-launcher"]
+    store = yaml.safe_load(launcher["providers"])["s3"]["default"]
+    # The keys of a stage's environment: no right to read Secrets, no second copy of the keys.
+    assert store["credentials"] == {"fromEnv": True}
+    assert store["endpoint"] == stages["AWS_ENDPOINT_URL"]
+    assert store["region"] == stages["AWS_DEFAULT_REGION"]
+    assert store.get("disableSSL", False) == store["endpoint"].startswith("http:")
+    bucket = stages["REALMAT_ARCHIVE"].split("/")[2]
+    assert launcher["defaultPipelineRoot"] == f"s3://{bucket}/kfp"
