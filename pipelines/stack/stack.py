@@ -50,6 +50,10 @@ class Stack:
 
     def start(self) -> None:
         """Starts what does not run; returns when all services answer."""
+        if not self.postgres.folder.exists():
+            raise UserError(
+                f"{self.postgres.folder}, the stack's database, is gone: run `make stack-stop`."
+            )
         if not self.postgres.running():
             self.say("PostgreSQL")
             self.postgres.start()
@@ -107,9 +111,7 @@ class Stack:
         password = self.secrets["postgresql-secrets"]["POSTGRES_PASSWORD"]
         if note.exists():
             kept: dict[str, Any] = json.loads(note.read_text(encoding="utf-8"))
-            data = Path(kept["postgresql"])
-            if not data.exists():
-                raise UserError(f"{data}, the stack's database, is gone: run `make stack-stop`.")
+            data = Path(kept["postgresql"])  # gone where a restart empties the folder for such
             return kept["ports"], Postgres(kept["ports"]["postgresql"], password, data, OWNER)
         ports = free_ports(first_port) | self.elsewhere
         postgres = Postgres(ports["postgresql"], password, owner=OWNER)
