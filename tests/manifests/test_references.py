@@ -196,3 +196,12 @@ def test_kubeflows_launcher_keeps_artifacts_where_the_stages_do(overlay: str) ->
     assert store.get("disableSSL", False) == store["endpoint"].startswith("http:")
     bucket = stages["REALMAT_ARCHIVE"].split("/")[2]
     assert launcher["defaultPipelineRoot"] == f"s3://{bucket}/kfp"
+
+
+def test_the_example_for_lost_pods_leaves_each_task_its_own_number_of_attempts() -> None:
+    """Argo fills in what a task's own strategy does not say, which is the policy alone."""
+    example = yaml.safe_load((MANIFESTS / "examples" / "workflow-controller.yaml").read_text())
+    defaults = yaml.safe_load(example["data"]["workflowDefaults"])
+    strategy = defaults["spec"]["templateDefaults"]["retryStrategy"]
+    # "OnError" would take the retries of failures away, "OnFailure" those of deleted pods.
+    assert strategy == {"limit": "2", "retryPolicy": "Always"}
