@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from components.core.platform.artifacts import read_manifest
+from components.core.platform.artifacts import located, read_manifest
 from components.core.platform.tracking import quiet_mlflow
 from components.evaluation.report import compose_report
 
@@ -38,7 +38,7 @@ def publish_report(
     from mlflow import MlflowClient
 
     parts = {
-        stage: [given] if isinstance(given, Path) else list(given)
+        stage: [located(path) for path in ([given] if isinstance(given, Path) else given)]
         for stage, given in artifacts.items()
     }
     seconds = {
