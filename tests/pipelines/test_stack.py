@@ -226,13 +226,16 @@ def test_no_metric_is_lost(disturbed: Path, smoke: Path, tracking: MlflowClient)
     for client in (quiet, tracking):
         experiment = client.get_experiment_by_name("realmat")
         assert experiment is not None
-        # The killed stage went on in the run that it had.
         runs = client.search_runs([experiment.experiment_id], "tags.stage != ''")
-        assert {run.data.tags["stage"] for run in runs} == set(STAGES)
+        stages = [run.data.tags["stage"] for run in runs]
+        assert set(stages) == set(STAGES)
+        # The killed stage went on in the run that it had.
+        assert (stages.count("sdxl_finetune"), stages.count("ddpo_lora")) == (1, 1)
         assert {run.info.status for run in runs} == {"FINISHED"}
         points = {
-            (run.data.tags["stage"], name, point.step, round(point.value, 6))
+            (run.data.tags["stage"], name, point.step, f"{point.value:.6f}")  # NaN equals NaN
             for run in runs
+            if run.data.tags["stage"] != "registration"  # another test registers once more
             for name in run.data.metrics
             if not any(measured in name for measured in ("second", "memory"))
             for point in client.get_metric_history(run.info.run_id, name)
