@@ -84,6 +84,11 @@ class Cluster(BaseModel, frozen=True, extra="forbid"):
         default_factory=dict,
         description="By stage, what each node asks for where a stage trains on several.",
     )
+    node_storage: str = Field(
+        "200Gi",
+        min_length=1,
+        description="Local disk of each such node; of other pods, the namespace's LimitRange says.",
+    )
     runtime: str = Field(
         "realmat-torch", description="Training runtime of stages that train on several nodes."
     )

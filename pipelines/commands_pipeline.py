@@ -32,6 +32,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     )
     build.add_argument("recipe", metavar="RECIPE", help="a name or a .toml file")
     build.add_argument("-o", "--output", metavar="FILE", required=True, help="a .yaml file")
+    _add_images(build)
     _add_settings(build)
     build.set_defaults(call=_compile)
 
@@ -39,7 +40,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         commands,
         "submit",
         "start a recipe's pipeline on Kubeflow Pipelines",
-        "realmat submit paper --host https://pipelines.example.org --wait",
+        SUBMIT_EXAMPLE,
     )
     submit.add_argument("recipe", metavar="RECIPE", help="a name or a .toml file")
     submit.add_argument("--host", metavar="URL", required=True, help="address of the service")
@@ -51,6 +52,10 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         metavar="SCHEDULE",
         default="",
         help="start it again and again, such as '0 3 * * 1' for Mondays at three",
+    )
+    _add_images(submit)
+    submit.add_argument(
+        "--allow-tags", action="store_true", help="start it although an image has no digest"
     )
     _add_signing_in(submit)
     _add_sources(submit)
@@ -70,6 +75,10 @@ def _add_signing_in(submit: argparse.ArgumentParser) -> None:
         signing.add_argument(name, metavar=metavar, default="", help=what)
 
 
+SUBMIT_EXAMPLE = (
+    "realmat submit paper --host https://pipelines.example.org "
+    "--images manifests/overlays/production --wait"
+)
 RUN_EXAMPLE = "realmat run laptop --photos photos/ --set ddpo_lora.epochs=8"
 
 
@@ -108,6 +117,15 @@ def _add_sources(command: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_images(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--images",
+        metavar="DIR",
+        default="",
+        help="overlay whose kustomization.yaml gives the images' registry and digests",
+    )
+
+
 def _add_settings(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--set",
@@ -125,7 +143,18 @@ def _recipe(given: argparse.Namespace) -> "Recipe":
     return load_recipe(given.recipe, given.settings)
 
 
+<<<<<<< HEAD
 def _sources(given: argparse.Namespace, recipe: "Recipe") -> "Sources":
+=======
+def _recipe_of_cluster(given: argparse.Namespace) -> "Recipe":
+    from pipelines.image_digests import take_digests
+
+    recipe = _recipe(given)
+    return take_digests(recipe, Path(given.images)) if given.images else recipe
+
+
+def _sources(given: argparse.Namespace) -> "Sources":
+>>>>>>> issue6
     from pipelines.local import Sources
 
     def absolute(uri: str) -> str:
@@ -160,7 +189,7 @@ def _run(given: argparse.Namespace) -> int:
 def _compile(given: argparse.Namespace) -> int:
     from pipelines.cluster import compile_pipeline
 
-    print(compile_pipeline(_recipe(given), Path(given.output)))
+    print(compile_pipeline(_recipe_of_cluster(given), Path(given.output)))
     return 0
 
 
@@ -171,10 +200,17 @@ def _submit(given: argparse.Namespace) -> int:
 
     from pipelines.authentication import Credentials
     from pipelines.cluster import compile_pipeline
+    from pipelines.image_digests import require_digests
     from pipelines.submission import Service, six_fields
 
+<<<<<<< HEAD
     recipe = _recipe(given)
     sources = _sources(given, recipe)
+=======
+    recipe, sources = _recipe_of_cluster(given), _sources(given)
+    if not given.allow_tags:
+        require_digests(recipe)
+>>>>>>> issue6
     for name, uri in sources.model_dump().items():
         if uri and "://" not in uri:
             raise UserError(f"--{name} {uri} is a local path: give an s3:// address on a cluster.")

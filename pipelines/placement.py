@@ -3,6 +3,7 @@
 `kfp.local` ignores all of it, so the same compiled file runs on one machine.
 """
 
+import math
 from typing import Any
 
 from kfp import kubernetes
@@ -10,7 +11,7 @@ from kfp import kubernetes
 from components.core.platform.trainjob import TRAINJOB, Node
 from pipelines.cluster_config import Cluster, Resources
 
-BACKOFF = {"backoff_duration": "60s", "backoff_factor": 2.0, "backoff_max_duration": "3600s"}
+SECONDS_BETWEEN_ATTEMPTS = 120
 
 
 def place(task: Any, cluster: Cluster, stage: str) -> None:
@@ -22,8 +23,15 @@ def place(task: Any, cluster: Cluster, stage: str) -> None:
     if resources.gpus:
         task.set_accelerator_type(cluster.accelerator).set_accelerator_limit(resources.gpus)
     if resources.retries:
-        # Checkpoints lie on the volume, so each attempt goes on where the last one was.
-        task.set_retry(num_retries=resources.retries, **BACKOFF)
+        # Checkpoints lie on the volume, so each attempt goes on where the last one was. Argo counts
+        # the "maximum duration" from the first attempt's start and gives up after it.
+        attempts = (resources.retries + 1) * (resources.hours * 3600 + SECONDS_BETWEEN_ATTEMPTS)
+        task.set_retry(
+            num_retries=resources.retries,
+            backoff_duration=f"{SECONDS_BETWEEN_ATTEMPTS}s",
+            backoff_factor=1.0,  # with 2, the twentieth attempt would wait for two years
+            backoff_max_duration=f"{math.ceil(attempts)}s",
+        )
     if stage in cluster.nodes:
         node = trainjob_node(cluster, cluster.nodes[stage])
         task.set_env_variable(TRAINJOB, node.model_dump_json())
@@ -33,7 +41,11 @@ def place(task: Any, cluster: Cluster, stage: str) -> None:
 
 def trainjob_node(cluster: Cluster, resources: Resources) -> Node:
     """What each node of a stage's TrainJob is; the stage itself asks for it when it trains."""
-    requests = {"cpu": resources.cpu, "memory": resources.memory}
+    requests = {
+        "cpu": resources.cpu,
+        "memory": resources.memory,
+        "ephemeral-storage": cluster.node_storage,
+    }
     if resources.gpus:
         requests[cluster.accelerator] = str(resources.gpus)
     tolerations = (taint.model_dump(exclude_defaults=True) for taint in resources.tolerations)

@@ -82,6 +82,9 @@ STAGES = tuple(
     name for name in Recipe.model_fields if name not in ("name", "description", "shared", "cluster")
 )
 
+TASKS = (*STAGES, "open_run", "close_run")
+"""The pipeline's tasks: the stages, and those that open and close the run in MLflow."""
+
 
 def names() -> list[str]:
     """Returns the names of the recipes that come with the program."""
@@ -117,12 +120,12 @@ def build_recipe(values: Mapping[str, Any], source: str) -> Recipe:
         recipe = Recipe.model_validate(_merged(values, shared))
     except ValidationError as error:
         raise UserError(f"{source}: {_sentence(error, values)}") from error
-    for table in ("resources", "nodes"):
+    for table, known in (("resources", TASKS), ("nodes", STAGES)):
         for stage in getattr(recipe.cluster, table):
-            if stage not in STAGES:
+            if stage not in known:
                 raise UserError(
                     f"{source}: cluster.{table}.{stage} names no stage"
-                    f"{_closest(stage, STAGES)}: use the name of a stage."
+                    f"{_closest(stage, known)}: use the name of a stage."
                 )
     return recipe
 

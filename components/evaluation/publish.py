@@ -11,8 +11,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+<<<<<<< HEAD
 from components.core.platform.artifacts import read_manifest
 from components.core.platform.pipeline_run import runs_of
+=======
+from components.core.platform.artifacts import located, read_manifest
+>>>>>>> issue6
 from components.core.platform.tracking import quiet_mlflow
 from components.evaluation.report import compose_report
 
@@ -41,7 +45,7 @@ def publish_report(
     from mlflow import MlflowClient
 
     parts = {
-        stage: [given] if isinstance(given, Path) else list(given)
+        stage: [located(path) for path in ([given] if isinstance(given, Path) else given)]
         for stage, given in artifacts.items()
     }
     seconds = {

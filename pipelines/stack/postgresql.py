@@ -104,6 +104,8 @@ class Postgres:
 
     def running(self) -> bool:
         """Whether the server's process lives."""
+        if not self.data.exists():
+            return False
         done = self._call("pg_ctl", "-D", str(self.data), "status")
         return done.returncode == 0
 

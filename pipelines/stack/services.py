@@ -47,7 +47,7 @@ def _object_store(ports: Mapping[str, int]) -> Service:
     """S3 in memory: what it holds ends with the stack."""
     port = str(ports["s3"])
     command = (sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", port)
-    return Service("s3", command, f"http://127.0.0.1:{port}/", _inherited())
+    return Service("s3", command, f"http://127.0.0.1:{port}/", inherited())
 
 
 def _mlflow(folder: Path, ports: Mapping[str, int], secrets: Secrets) -> Service:
@@ -94,7 +94,7 @@ def environment_of(
     service: str, secret: str, ports: Mapping[str, int], secrets: Secrets
 ) -> dict[str, str]:
     """What a service's container has as environment on a cluster, with this machine's addresses."""
-    return _inherited() | localised({**read_environment(service), **secrets[secret]}, ports)
+    return inherited() | localised({**read_environment(service), **secrets[secret]}, ports)
 
 
 def stage_environment(ports: Mapping[str, int], secrets: Secrets) -> dict[str, str]:
@@ -104,5 +104,6 @@ def stage_environment(ports: Mapping[str, int], secrets: Secrets) -> dict[str, s
     return localised({**given, **secrets["pipeline-secrets"]}, ports)
 
 
-def _inherited() -> dict[str, str]:
+def inherited() -> dict[str, str]:
+    """What a program of the stack sees of the environment of the person who starts it."""
     return {name: os.environ[name] for name in INHERITED if name in os.environ}

@@ -9,12 +9,14 @@ Everything lies in one folder (PostgreSQL's data beside it, for the server may n
 
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from components.core.errors import UserError
-from pipelines.stack.addresses import STACK_PORT, free_ports
+from pipelines.stack.addresses import MANIFESTS, STACK_PORT, free_ports
 from pipelines.stack.postgresql import Postgres
 from pipelines.stack.processes import Processes
 from pipelines.stack.secrets import (
@@ -24,7 +26,7 @@ from pipelines.stack.secrets import (
     shell_lines,
     write_private,
 )
-from pipelines.stack.services import BUCKETS, Service, services, stage_environment
+from pipelines.stack.services import BUCKETS, Service, inherited, services, stage_environment
 
 ENVIRONMENT = "stack.env"
 NOTE = "stack.json"
@@ -50,6 +52,10 @@ class Stack:
 
     def start(self) -> None:
         """Starts what does not run; returns when all services answer."""
+        if not self.postgres.folder.exists():
+            raise UserError(
+                f"{self.postgres.folder}, the stack's database, is gone: run `make stack-stop`."
+            )
         if not self.postgres.running():
             self.say("PostgreSQL")
             self.postgres.start()
@@ -107,9 +113,7 @@ class Stack:
         password = self.secrets["postgresql-secrets"]["POSTGRES_PASSWORD"]
         if note.exists():
             kept: dict[str, Any] = json.loads(note.read_text(encoding="utf-8"))
-            data = Path(kept["postgresql"])
-            if not data.exists():
-                raise UserError(f"{data}, the stack's database, is gone: run `make stack-stop`.")
+            data = Path(kept["postgresql"])  # gone where a restart empties the folder for such
             return kept["ports"], Postgres(kept["ports"]["postgresql"], password, data, OWNER)
         ports = free_ports(first_port) | self.elsewhere
         postgres = Postgres(ports["postgresql"], password, owner=OWNER)
@@ -135,20 +139,17 @@ def make_buckets(environment: Mapping[str, str]) -> None:
 
 
 def make_users(environment: Mapping[str, str], secrets: Secrets) -> None:
-    """Makes MLflow's users: the pipeline writes what is its own, the app reads."""
-    import httpx
-
+    """Makes MLflow's users with the program that the cluster's Job runs."""
     known = secrets["mlflow-secrets"]
-    admin = (known["MLFLOW_AUTH_ADMIN_USERNAME"], known["MLFLOW_AUTH_ADMIN_PASSWORD"])
-    base = f"{environment['MLFLOW_TRACKING_URI']}/api/2.0/mlflow/users"
-    with httpx.Client(auth=admin, timeout=60) as client:
-        for secret in ("pipeline-secrets", "app-secrets"):
-            user = {
-                "username": secrets[secret]["MLFLOW_TRACKING_USERNAME"],
-                "password": secrets[secret]["MLFLOW_TRACKING_PASSWORD"],
-            }
-            found = client.get(f"{base}/get", params={"username": user["username"]})
-            if found.status_code == 404:
-                client.post(f"{base}/create", json=user).raise_for_status()
-            else:
-                found.raise_for_status()
+    given = {name: known[name] for name in known if name.startswith("MLFLOW_AUTH_ADMIN_")}
+    for whose in ("pipeline", "app"):
+        for key in ("USERNAME", "PASSWORD"):
+            value = secrets[f"{whose}-secrets"][f"MLFLOW_TRACKING_{key}"]
+            given[f"{whose.upper()}_{key}"] = value
+    given["MLFLOW_TRACKING_URI"] = environment["MLFLOW_TRACKING_URI"]
+    done = subprocess.run(  # noqa: S603 - our own program
+        [sys.executable, str(MANIFESTS / "mlflow" / "users.py")],
+        env=inherited() | given, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if done.returncode:
+        raise UserError(f"{done.stderr.strip()[-500:]}: see the log of mlflow.")

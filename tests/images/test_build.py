@@ -35,18 +35,32 @@ def programs(tmp_path: Path) -> Path:
     return folder
 
 
-def build(programs: Path, result_of_bud: int) -> tuple[subprocess.CompletedProcess[str], str]:
+PINNED = f"docker.io/library/debian@sha256:{'0' * 64}"
+
+
+def build(
+    programs: Path, result_of_bud: int, base: str = PINNED
+) -> tuple[subprocess.CompletedProcess[str], str]:
     """Run images/build; what it said, and the calls of buildah."""
     notes = programs.parent
     environment = os.environ | {
         "PATH": f"{programs}:{os.environ['PATH']}", "STORAGE": str(notes / "storage"),
-        "BASE": "debian@sha256:00", "NOTES": str(notes), "BUD": str(result_of_bud),
+        "BASE": base, "NOTES": str(notes), "BUD": str(result_of_bud),
     }  # fmt: skip
     done = subprocess.run(
         [str(ROOT / "images" / "build"), "app"],
         env=environment, capture_output=True, text=True, check=False,
     )  # fmt: skip
-    return done, (notes / "calls").read_text()
+    calls = notes / "calls"
+    return done, calls.read_text() if calls.exists() else ""
+
+
+@pytest.mark.parametrize("base", ["debian:12", "debian@sha256:00", f"{PINNED}-slim"])
+def test_a_base_that_is_not_pinned_is_refused(programs: Path, base: str) -> None:
+    done, calls = build(programs, 0, base)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"BASE={base} is not pinned: give Debian 12 by digest")
+    assert calls == ""
 
 
 def test_a_build_that_fails_leaves_no_configuration_of_pip(programs: Path) -> None:
@@ -72,5 +86,5 @@ def test_a_build_is_told_the_image_the_base_and_the_time(programs: Path) -> None
     time = subprocess.run(
         ["git", "log", "-1", "--format=%ct"], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout.strip()
-    for words in ("IMAGE=app", "BASE=debian@sha256:00", f"--timestamp {time}", "--layers=false"):
+    for words in ("IMAGE=app", f"BASE={PINNED}", f"--timestamp {time}", "--layers=false"):
         assert words in bud

@@ -12,6 +12,8 @@ MAY = {
     ("realmat-pipeline", "", "pods", "get"),
     ("realmat-pipeline", "", "pods", "list"),
     ("realmat-pipeline", "", "pods/log", "get"),
+    # Where artifacts lie, for Kubeflow's launcher in the stage's pod.
+    ("realmat-pipeline", "", "configmaps kfp-launcher", "get"),
     # Without these two, Argo's executor in the stage's pod cannot report how the stage ended.
     ("realmat-pipeline", "argoproj.io", "workflowtaskresults", "create"),
     ("realmat-pipeline", "argoproj.io", "workflowtaskresults", "patch"),
@@ -30,9 +32,10 @@ def test_accounts_may_do_this_in_their_namespace_and_nothing_else(overlay: str) 
             assert subject["kind"] == "ServiceAccount"
             assert subject["namespace"] == binding["metadata"]["namespace"] == "realmat"
             for rule in roles[binding["roleRef"]["name"]]:
-                assert rule.keys() == {"apiGroups", "resources", "verbs"}
+                assert rule.keys() - {"resourceNames"} == {"apiGroups", "resources", "verbs"}
+                only = "".join(f" {name}" for name in rule.get("resourceNames", []))
                 found |= {
-                    (subject["name"], group, resource, verb)
+                    (subject["name"], group, resource + only, verb)
                     for group in rule["apiGroups"]
                     for resource in rule["resources"]
                     for verb in rule["verbs"]

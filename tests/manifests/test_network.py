@@ -142,6 +142,7 @@ DATABASE = ("mlflow", "label-studio", "app", "migrate", "backup", "restore")
 BUCKETS = ("mlflow", "label-studio", "backup", "restore", "train", "run")
 MEANT = {
     ("app", "mlflow", "5000"),
+    ("mlflow-users", "mlflow", "5000"),
     ("train", "mlflow", "5000"),
     ("train", "train", "all"),
     ("run", "mlflow", "5000"),

@@ -180,3 +180,28 @@ def test_the_example_of_external_secrets_covers_the_contract() -> None:
     for only_in_dev_or_once in ("postgresql-secrets", "s3-secrets", "restore-secrets"):
         del wanted[only_in_dev_or_once]
     assert given == wanted
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_kubeflows_launcher_keeps_artifacts_where_the_stages_do(overlay: str) -> None:
+    data = {
+        one["metadata"]["name"]: one["data"] for one in objects(f"overlays/{overlay}", "ConfigMap")
+    }
+    stages, launcher = data["realmat-pipeline"], data["kfp-launcher"]
+    store = yaml.safe_load(launcher["providers"])["s3"]["default"]
+    # The keys of a stage's environment: no right to read Secrets, no second copy of the keys.
+    assert store["credentials"] == {"fromEnv": True}
+    assert store["endpoint"] == stages["AWS_ENDPOINT_URL"]
+    assert store["region"] == stages["AWS_DEFAULT_REGION"]
+    assert store.get("disableSSL", False) == store["endpoint"].startswith("http:")
+    bucket = stages["REALMAT_ARCHIVE"].split("/")[2]
+    assert launcher["defaultPipelineRoot"] == f"s3://{bucket}/kfp"
+
+
+def test_the_example_for_lost_pods_leaves_each_task_its_own_number_of_attempts() -> None:
+    """Argo fills in what a task's own strategy does not say, which is the policy alone."""
+    example = yaml.safe_load((MANIFESTS / "examples" / "workflow-controller.yaml").read_text())
+    defaults = yaml.safe_load(example["data"]["workflowDefaults"])
+    strategy = defaults["spec"]["templateDefaults"]["retryStrategy"]
+    # "OnError" would take the retries of failures away, "OnFailure" those of deleted pods.
+    assert strategy == {"limit": "2", "retryPolicy": "Always"}

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.manifests.rendered import OVERLAYS, ROOT, Object, Workload, objects, text, workloads
+from tests.manifests.rendered import OVERLAYS, ROOT, Workload, objects, text, workloads
 
 USER = 10001
 TARGETS = ("overlays/dev", "overlays/production", "restore")
@@ -101,28 +101,6 @@ def test_the_namespace_enforces_the_same() -> None:
         for one in objects(f"overlays/{overlay}"):
             if one["kind"] not in ("Namespace", "ClusterTrainingRuntime"):
                 assert one["metadata"]["namespace"] == namespace["metadata"]["name"], one
-
-
-def test_the_quota_has_room_for_what_is_deployed() -> None:
-    for overlay in OVERLAYS:
-        (quota,) = objects(f"overlays/{overlay}", "ResourceQuota")
-        scaled = {
-            one["spec"]["scaleTargetRef"]["name"]: one["spec"]["maxReplicas"]
-            for one in objects(f"overlays/{overlay}", "HorizontalPodAutoscaler")
-        }
-        needed = 0.0
-        for one in workloads(f"overlays/{overlay}"):
-            if one.long_running:
-                needed += scaled.get(one.name, 1) * sum(_memory(c) for c in one.containers)
-        assert 0 < needed < 2**30 * 768 / 4
-        assert quota["spec"]["hard"]["requests.memory"] == "768Gi"
-
-
-def _memory(container: Object) -> float:
-    number, unit = re.fullmatch(
-        r"(\d+)(Mi|Gi)", container["resources"]["requests"]["memory"]
-    ).groups()  # type: ignore[union-attr]
-    return int(number) * {"Mi": 2**20, "Gi": 2**30}[unit]
 
 
 def test_an_image_has_one_digest_everywhere_and_the_version_that_was_tested() -> None:

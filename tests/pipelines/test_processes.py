@@ -1,5 +1,7 @@
 """Servers of the stack: what counts as started."""
 
+import json
+import os
 import sys
 import threading
 from http.server import HTTPServer, SimpleHTTPRequestHandler
@@ -9,6 +11,8 @@ import pytest
 
 from components.core.errors import UserError
 from pipelines.stack import processes
+from pipelines.stack.__main__ import main
+from pipelines.stack.addresses import PORTS
 from pipelines.stack.processes import Processes
 from pipelines.stack.services import Service
 
@@ -45,3 +49,22 @@ def test_a_server_that_listens_has_started(tmp_path: Path) -> None:
     running.wait(service)
     running.stop("ours")
     assert not running.running("ours")
+
+
+def test_a_stack_whose_machine_was_restarted_is_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A restart ends all processes, and empties the folder that held the database."""
+    folder = tmp_path / "stack"
+    (folder / "processes").mkdir(parents=True)
+    ports = dict.fromkeys(PORTS, 1)
+    note = {"ports": ports, "postgresql": str(tmp_path / "emptied")}
+    (folder / "stack.json").write_text(json.dumps(note))
+    # The number belongs to somebody else now: this very process, which must survive.
+    (folder / "processes" / "mlflow.json").write_text(json.dumps({"pid": os.getpid(), "born": 1}))
+    monkeypatch.setattr(sys, "argv", ["stack", "start", "--folder", str(folder)])
+    assert main() == 2
+    assert "make stack-stop" in capsys.readouterr().err
+    monkeypatch.setattr(sys, "argv", ["stack", "stop", "--folder", str(folder)])
+    assert main() == 0
+    assert not folder.exists()

@@ -134,7 +134,7 @@ def kubeflow(monkeypatch: pytest.MonkeyPatch) -> Iterator[Kubeflow]:
 
 
 def submitted(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, Any, str]:
-    code = main(["submit", "smoke", *arguments])
+    code = main(["submit", "smoke", "--allow-tags", *arguments])
     printed = capsys.readouterr()
     return code, json.loads(printed.out) if printed.out else None, printed.err
 

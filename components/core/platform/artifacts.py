@@ -11,7 +11,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,6 +20,8 @@ from pydantic import BaseModel, ValidationError
 from components.core.errors import UserError
 
 MANIFEST = "manifest.json"
+LOCATION = "location"
+"""File beside a manifest that names the folder where the artifact's other files are."""
 SCHEMA_VERSION = 1
 
 
@@ -130,8 +132,56 @@ def read_manifest(path: Path) -> Manifest:
         ) from error
 
 
+def point(source: Path, target: Path) -> None:
+    """Makes the artifact appear at `target` as its manifest and the name of its folder.
+
+    An engine that carries outputs from task to task then carries a few hundred bytes.
+    """
+    partial = target.with_name(f".{target.name}.partial-{os.getpid()}")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    shutil.copy2(source / MANIFEST, partial / MANIFEST)
+    (partial / LOCATION).write_text(str(source.resolve()))
+    put_in_place(partial, target)
+
+
+def link(source: Path, target: Path) -> None:
+    """Makes the artifact appear at `target`, by hard links where the file system has them."""
+    partial = target.with_name(f".{target.name}.partial-{os.getpid()}")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copytree(source, partial, copy_function=_link_file)
+    put_in_place(partial, target)
+
+
+def _link_file(source: str, target: str) -> str:
+    with suppress(OSError):
+        os.link(source, target)
+        return target
+    return str(shutil.copy2(source, target))
+
+
+def located(path: Path) -> Path:
+    """Returns the folder that holds an artifact's files; `path` itself unless it only names it."""
+    note = path / LOCATION
+    if not note.is_file():
+        return path
+    folder = Path(note.read_text())
+    if (folder / MANIFEST).is_file() and _content(folder) == _content(path):
+        return folder
+    raise UserError(
+        f"{path} names the artifact {folder}, which is gone or was made again: mount the volume "
+        f"that holds it, or run the stage '{read_manifest(path).producer}' again."
+    )
+
+
+def _content(path: Path) -> str:
+    return read_manifest(path).content_hash
+
+
 def open_artifact(path: Path, kind: str) -> Path:
-    """Returns `path` after checking that it is an artifact of the expected kind."""
+    """Returns the artifact's folder after checking that it is of the expected kind."""
+    path = located(path)
     manifest = read_manifest(path)
     if manifest.kind != kind:
         raise UserError(

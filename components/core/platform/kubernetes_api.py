@@ -4,8 +4,10 @@ A request that meets a busy or restarting API server is made again for some minu
 be made twice.
 """
 
+import math
 import os
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from components.core.errors import UserError
 GROUP, VERSION, PLURAL = "trainer.kubeflow.org", "v1alpha1", "trainjobs"
 NAMESPACE_FILE = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
 PATIENCE = 300.0
+CLOCKS = 60  # seconds by which this machine's clock and a node's may differ
 
 
 class KubernetesApi:
@@ -74,13 +77,27 @@ class KubernetesApi:
         )
         return sorted(pod.metadata.name for pod in found.items) if found is not None else []
 
-    def tail(self, pod: str, lines: int | None) -> list[str]:
-        """The last lines of a pod's log, or all; none while the pod has not begun."""
+    def tail(self, pod: str, lines: int) -> list[str]:
+        """The last lines of a pod's log; none while the pod has not begun."""
         text = self._try(
             self.core.read_namespaced_pod_log, known=400, name=pod, namespace=self.namespace,
-            **({} if lines is None else {"tail_lines": lines}),
+            tail_lines=lines,
         )  # fmt: skip
         return str(text or "").splitlines()
+
+    def log_since(self, pod: str, since: datetime | None) -> list[tuple[datetime, str]]:
+        """Lines of a pod's log from a second on (None: all), each with the time of its writing."""
+        asked: dict[str, Any] = {}
+        if since is not None:
+            passed = (datetime.now(UTC) - since).total_seconds()
+            asked["since_seconds"] = max(1, math.ceil(passed) + CLOCKS)
+        text = self._try(
+            self.core.read_namespaced_pod_log, known=400, name=pod, namespace=self.namespace,
+            timestamps=True, **asked,
+        )  # fmt: skip
+        parts = [line.partition(" ") for line in str(text or "").splitlines()]
+        lines = [(datetime.fromisoformat(when), words) for when, _, words in parts]
+        return [line for line in lines if since is None or line[0] >= since]
 
     def _try(self, call: Callable[..., Any], known: int = 404, **arguments: Any) -> Any:
         """The answer, or None when it says "not found" or `known`."""

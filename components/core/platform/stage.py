@@ -15,7 +15,7 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from pydantic import BaseModel
@@ -25,7 +25,9 @@ from components.core.platform.archive import archive_uri, fetch, keep
 from components.core.platform.artifacts import (
     MANIFEST,
     hash_text,
-    put_in_place,
+    link,
+    located,
+    point,
     read_manifest,
     write_manifest,
 )
@@ -37,7 +39,7 @@ from components.core.platform.settings import log_settings
 from components.core.platform.tracking import StageTracker, stage_run
 from components.core.platform.tracking_errors import tracking_errors
 
-STORE = "REALMAT_STORE"  # folder of finished stages; beside the outputs when unset
+STORE = "REALMAT_STORE"  # folder of finished stages, which all tasks see; else beside the outputs
 PARENT_RUN = "REALMAT_PARENT_RUN"  # MLflow run of the pipeline, where one machine runs all of it
 JOURNAL = "REALMAT_JOURNAL"  # folder of journals that another process sends to MLflow
 LIFELINE = "REALMAT_LIFELINE"  # named pipe of the process that runs the pipeline
@@ -109,6 +111,7 @@ def execute(
     """
     record({"stage": stage, "state": "started"})
     config = load_config(stage, config_json)
+    inputs = {name: _located(given) for name, given in inputs.items()}
     hashes = {name: content_hash(given) for name, given in inputs.items()}
     key = stage_key(stage, config, hashes, parameters)
     folder = Path(os.environ.get(STORE) or output.parent / ".store") / stage
@@ -120,7 +123,10 @@ def execute(
     else:
         _run(stage, config, inputs, hashes, parameters, parent_run, finished, work, cached=cached)
     archived = keep(stage, key, finished, fresh=not reused)
-    link(finished, output)
+    if os.environ.get(STORE):
+        point(finished, output)
+    else:
+        link(finished, output)
     manifest = read_manifest(finished)
     record(
         {
@@ -140,6 +146,10 @@ def execute(
 def folders(given: Input) -> list[Path]:
     """The artifact folders of an input."""
     return [given] if isinstance(given, Path) else list(given)
+
+
+def _located(given: Input) -> Input:
+    return located(given) if isinstance(given, Path) else [located(path) for path in given]
 
 
 def content_hash(given: Input) -> str:
@@ -222,22 +232,6 @@ def _tracker(
         note.write_text(tracker.run_id)
         with watching(tracker.client, parent):
             yield tracker
-
-
-def link(source: Path, target: Path) -> None:
-    """Makes the artifact appear at `target`, by hard links where the file system has them."""
-    partial = target.with_name(f".{target.name}.partial-{os.getpid()}")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copytree(source, partial, copy_function=_link_file)
-    put_in_place(partial, target)
-
-
-def _link_file(source: str, target: str) -> str:
-    with suppress(OSError):
-        os.link(source, target)
-        return target
-    return str(shutil.copy2(source, target))
 
 
 def record(line: Mapping[str, object]) -> None:

@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any
 
 from pydantic import BaseModel, Field
@@ -92,6 +93,27 @@ def job_name(stage: str, key: str) -> str:
     return re.sub(r"[^a-z0-9-]", "-", f"{stage}-{key}".lower())[:40].strip("-")
 
 
+class LogEnd:
+    """How far the log was shown of one pod; of another, which took its place, nothing yet."""
+
+    def __init__(self) -> None:
+        self.pod = ""
+        self.last: list[tuple[datetime, str]] = []  # the lines of the latest time
+
+    def since(self, pod: str) -> datetime | None:
+        """From when on the pod's log is wanted; None is all of it."""
+        return self.last[-1][0] if pod == self.pod and self.last else None
+
+    def new(self, pod: str, lines: Sequence[tuple[datetime, str]]) -> list[str]:
+        """Those lines that were not shown before."""
+        if pod != self.pod:
+            self.pod, self.last = pod, []
+        fresh = [line for line in lines if line not in self.last]
+        if fresh:
+            self.last = [line for line in (*self.last, *fresh) if line[0] == fresh[-1][0]]
+        return [words for _, words in fresh]
+
+
 class TrainJob:
     """One job: made or found, watched, removed."""
 
@@ -152,15 +174,15 @@ class TrainJob:
         ended = threading.Event()
 
         def show() -> None:
-            shown = 0
-            while not ended.wait(SECONDS_BETWEEN_POLLS):
-                for pod in self.api.pods(self.name)[:1]:
-                    lines = self.api.tail(pod, None)
-                    if len(lines) < shown:
-                        shown = 0  # the pod was started anew
-                    for line in lines[shown:]:
-                        print(line, flush=True)
-                    shown = len(lines)
+            last, over = LogEnd(), False
+            while not over:
+                over = ended.wait(SECONDS_BETWEEN_POLLS)  # and once more for the last lines
+                try:
+                    for pod in self.api.pods(self.name)[:1]:
+                        for line in last.new(pod, self.api.log_since(pod, last.since(pod))):
+                            print(line, flush=True)
+                except UserError as error:  # it has waited for minutes; the job goes on meanwhile
+                    print(f"the log of {self.name} is not shown for a while: {error}", flush=True)
 
         thread = threading.Thread(target=show, name=f"log of {self.name}", daemon=True)
         thread.start()

@@ -1,6 +1,7 @@
 """A stage runs once for the same work, again for other work, and resumes after a kill."""
 
 import json
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 
 import components
 from components.core.errors import UserError
-from components.core.platform.artifacts import read_manifest
+from components.core.platform.artifacts import open_artifact, read_manifest
 from components.core.platform.key import _file_hashes
 from components.core.platform.stage import content_hash, execute, run_task
 
@@ -34,6 +35,8 @@ def run(config, *, photos, source=None, output, work, tracker):
         raise KeyboardInterrupt
     tracker.log_metrics({"loss": 0.5}, step=1)
     with new_artifact(output, "prompts", producer="toy", config=config) as folder:
+        if source:
+            (folder / "read").write_text((source[0] / "value").read_text())
         (folder / "attempts").write_text((work / "attempts").read_text())
         (folder / "value").write_text(str(config.value))
 """
@@ -83,7 +86,7 @@ def test_the_same_work_is_done_once(place: Path) -> None:
     again = run(place, "2", photos)
     assert (first["reused"], again["reused"]) == (False, True)
     assert again["seconds"] == first["seconds"]
-    assert (place / "2" / "value").read_text() == "1"
+    assert (open_artifact(place / "2", "prompts") / "value").read_text() == "1"
     assert read_manifest(place / "2").content_hash == first["content_hash"]
     assert not run(place, "3", photos, value=2)["reused"]
     (place / "photos" / "b.png").write_text("b")
@@ -103,7 +106,7 @@ def test_a_killed_stage_finds_its_work_and_its_run(place: Path) -> None:
         run(place, "1", value=9)
     assert not (place / "1").exists()
     run(place, "1", value=9)
-    assert (place / "1" / "attempts").read_text() == "xx"
+    assert (open_artifact(place / "1", "prompts") / "attempts").read_text() == "xx"
     assert list((place / "store" / "toy").glob("*.work")) == []
     client = mlflow.MlflowClient()
     experiment = client.get_experiment_by_name("realmat")
@@ -158,12 +161,37 @@ def test_parts_of_an_input_count_each_and_in_their_order(place: Path) -> None:
     assert run(place, "5", source=[two, one])["reused"] is False
 
 
+def test_an_engine_carries_a_manifest_and_a_name_not_the_data(place: Path) -> None:
+    run(place, "1", value=4)
+    assert {path.name for path in (place / "1").iterdir()} == {"manifest.json", "location"}
+    # The engine uploads the output and downloads it into another pod, where the volume is the same.
+    shutil.move(place / "1", place / "elsewhere")
+    run(place, "2", source=[place / "elsewhere"])
+    assert (open_artifact(place / "2", "prompts") / "read").read_text() == "4"
+
+
+def test_an_artifact_that_is_gone_from_the_volume_is_said(place: Path) -> None:
+    first = run(place, "1", value=4)
+    shutil.rmtree(str(first["artifact"]))
+    with pytest.raises(UserError, match=r"names the artifact .*, which is gone .* stage 'toy'"):
+        run(place, "2", source=[place / "1"])
+
+
+def test_without_a_common_volume_the_engine_carries_everything(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("REALMAT_STORE")
+    run(place, "1", value=4)
+    shutil.rmtree(place / ".store")
+    assert (open_artifact(place / "1", "prompts") / "value").read_text() == "4"
+
+
 def test_what_the_pipeline_sets_goes_on_top_of_the_recipe(place: Path) -> None:
     run_task(
         "toy", config='{"seed": 8, "value": 1}', inputs={}, output=str(place / "out"),
         parameters={"photos": ""}, settings={"value": 3},
     )  # fmt: skip
-    assert (place / "out" / "value").read_text() == "3"
+    assert (open_artifact(place / "out", "prompts") / "value").read_text() == "3"
 
 
 def test_model_cards_are_no_part_of_a_key() -> None:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -53,12 +54,29 @@ class Cluster(ThreadingHTTPServer):
         self.states: list[list[dict[str, str]]] = [[]]
         self.busy = 0
         self.log = "loss 0.5\nloss 0.25\n"
+        self.begun = datetime.now(UTC) - timedelta(hours=5)  # one line an hour
+        self.queries: list[dict[str, list[str]]] = []
 
     def api(self) -> KubernetesApi:
         configuration = Configuration()
         configuration.host = f"http://127.0.0.1:{self.server_port}"
         configuration.retries = 0
         return KubernetesApi(ApiClient(configuration), "realmat", patience=10)
+
+    def answer_log(self, query: dict[str, list[str]]) -> str:
+        """As the API does: lines not older than `sinceSeconds`, with their times if asked."""
+        self.queries.append(query)
+        shown = []
+        for number, line in enumerate(self.log.splitlines()):
+            when = self.begun + timedelta(hours=number)
+            passed = (datetime.now(UTC) - when).total_seconds()
+            if passed > float(query.get("sinceSeconds", ["inf"])[0]):
+                continue
+            stamp = (
+                f"{when.isoformat().replace('+00:00', '')}123Z " if "timestamps" in query else ""
+            )
+            shown.append(f"{stamp}{line}\n")
+        return "".join(shown)
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -88,7 +106,7 @@ class Handler(BaseHTTPRequestHandler):
             self.server.busy -= 1
             self.answer(503, {"reason": "etcd is electing"})
         elif "/pods" in url.path and name == "log":
-            self.answer(200, self.server.log)
+            self.answer(200, self.server.answer_log(parse_qs(url.query)))
         elif url.path.endswith("/pods"):
             selector = parse_qs(url.query)["labelSelector"][0]
             job = selector.removeprefix("jobset.sigs.k8s.io/jobset-name=")
@@ -170,6 +188,39 @@ def test_a_job_is_made_watched_and_removed(
     assert len(watched) == 4  # also after the end, for the last metrics
     assert cluster.jobs == {}
     assert "loss 0.5\nloss 0.25\n" in capsys.readouterr().out
+
+
+def test_a_long_log_is_read_once_and_an_outage_does_not_end_it(
+    cluster: Cluster, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("components.core.platform.trainjob.SECONDS_BETWEEN_POLLS", 0.02)
+    api = cluster.api()
+    shown: list[str] = []
+    job = TrainJob(api, JOB, lambda _: None)
+
+    def wait_for(words: str) -> None:
+        while words not in "".join(shown):
+            shown.append(capsys.readouterr().out)
+
+    with job._log():
+        wait_for("loss 0.25")
+        cluster.log += "loss 0.125\n"
+        wait_for("loss 0.125")
+        api.patience, cluster.busy = 0.01, 40  # an API server that is away for longer than we ask
+        wait_for("is not shown for a while")
+        cluster.busy = 0
+        cluster.log += "loss 0.0625\n"
+        wait_for("loss 0.0625")
+        cluster.log += "the last line\n"
+    shown.append(capsys.readouterr().out)
+    said = [line for line in "".join(shown).splitlines() if "shown for a while" not in line]
+    assert said == ["loss 0.5", "loss 0.25", "loss 0.125", "loss 0.0625", "the last line"]
+    # Only the first time for all of it; later for what came since the last line.
+    first, *later = cluster.queries
+    assert "sinceSeconds" not in first
+    hours = [float(query["sinceSeconds"][0]) / 3600 for query in later]
+    assert max(hours) < 4.1
+    assert hours[-1] < 2.1
 
 
 def test_what_an_earlier_attempt_left_is_removed_first(cluster: Cluster) -> None:
