@@ -103,8 +103,9 @@ class Config(BaseModel, frozen=True, extra="forbid"):
         0.5, ge=0, lt=1, description="Share of an epoch's samples that may have no reward."
     )
     processes: int = Field(
-        1, ge=1, description="Training processes on this machine, one for each GPU (torchrun)."
+        1, ge=1, description="Training processes of each node, one for each GPU (torchrun)."
     )
+    nodes: int = Field(1, ge=1, description="Machines; more than one make a TrainJob on a cluster.")
     lights_per_sample: int = Field(
         1, ge=1, description="Environments that a material's reward is averaged over."
     )
@@ -137,9 +138,9 @@ class Config(BaseModel, frozen=True, extra="forbid"):
             raise ValueError("samples_per_epoch must be a multiple of samples_per_prompt")
         if self.statistics_min_count > self.statistics_buffer:
             raise ValueError("statistics_min_count must not exceed statistics_buffer")
-        if self.batch_size * self.accumulation // self.forward_batch % self.processes:
+        if self.batch_size * self.accumulation // self.forward_batch % self.world_size:
             raise ValueError(
-                "batch_size * accumulation / forward_batch must be a multiple of processes"
+                "batch_size * accumulation / forward_batch must be a multiple of processes * nodes"
             )
         if self.window and self.train_timestep_fraction < 1.0:
             raise ValueError("set window or train_timestep_fraction, not both")
@@ -148,6 +149,11 @@ class Config(BaseModel, frozen=True, extra="forbid"):
         if self.stop_patience and self.heldout_samples < 2:
             raise ValueError("stop_patience needs a heldout_samples of at least 2")
         return self
+
+    @property
+    def world_size(self) -> int:
+        """Training processes in all."""
+        return self.nodes * self.processes
 
     @property
     def optimizer_steps_per_epoch(self) -> int:

@@ -11,6 +11,7 @@ from components.ddpo_lora.clock import Clock
 from components.ddpo_lora.config import Config
 from components.ddpo_lora.gathering import gathered
 from components.ddpo_lora.history import Row
+from components.ddpo_lora.interruption import Pause, no_pause
 from components.ddpo_lora.metrics import reward_metrics
 from components.ddpo_lora.parallel import Group
 from components.ddpo_lora.policy import Policy
@@ -31,9 +32,11 @@ class Heldout:
         categories: Mapping[str, str],
         config: Config,
         group: Group,
+        pause: Pause = no_pause,
     ) -> None:
         self._policy, self._scoring, self._config, self._group = policy, scoring, config, group
         self._prompts, self._categories = list(prompts), categories
+        self._pause = pause
 
     def measure(self, clock: Clock) -> tuple[Row, FloatArray]:
         """Metrics of the held-out rewards, and the gold scores (N,), NaN where there is none."""
@@ -48,6 +51,8 @@ class Heldout:
                 len(prompts), rng, Clock(), lights_per_sample=config.lights_per_sample
             )
             for number, part in enumerate(parts(len(prompts), config.forward_batch)):
+                if number % self._group.size == 0:
+                    self._pause()
                 if number % self._group.size == self._group.rank:
                     latents = self._policy.sample(prompts[part], seeds[part])
                     scoring.add(range(len(prompts))[part], latents)

@@ -10,13 +10,14 @@ from pathlib import Path
 
 from components.core.diffusion.model import TextToImage
 from components.core.platform.artifacts import new_artifact, open_artifact
+from components.core.platform.preemption import Preempted
 from components.core.platform.tracking import Tracker
 from components.core.realism.reward import RewardFunction
 from components.ddpo_lora.config import Config
 from components.ddpo_lora.history import Row, figure
 from components.ddpo_lora.launch import train_in_processes
 from components.ddpo_lora.prompts import Prompts
-from components.ddpo_lora.strips import sheet
+from components.ddpo_lora.strips import sheet, strip_files, strip_name
 from components.ddpo_lora.training import RESULT, Inputs, train, train_adapter
 
 KIND = "lora"
@@ -40,11 +41,19 @@ def run(
         prompts=str(open_artifact(prompts, "prompts")),
         environments=environments,
     )
-    if config.processes == 1:
-        history = train(config, given, work, tracker)
+    if config.world_size == 1:
+        history = _train_here(config, given, work, tracker)
     else:
         history = train_in_processes(config, given, work, tracker)
     finish(config, history, output=output, work=work, tracker=tracker)
+
+
+def _train_here(config: Config, given: Inputs, work: Path, tracker: Tracker) -> list[Row]:
+    try:
+        return train(config, given, work, tracker)
+    except Preempted as end:
+        print(f"ddpo_lora: {end}", flush=True)
+        raise
 
 
 def write(
@@ -76,6 +85,10 @@ def finish(
         rows = ({key: row[key] for key in row if key != "seconds"} for row in history)
         text = "".join(json.dumps(row) + "\n" for row in rows)
         (folder / "history.jsonl").write_text(text, encoding="utf-8")
+        for epoch, file in strip_files(work).items():
+            place = folder / strip_name(epoch)
+            place.parent.mkdir(exist_ok=True)
+            shutil.copy(file, place)
     tracker.log_figure(figure(history), "reward.png")
     strips = sheet(work)
     if strips is not None:

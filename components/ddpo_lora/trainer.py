@@ -32,13 +32,14 @@ from components.ddpo_lora.early_stop import EarlyStop
 from components.ddpo_lora.gathering import Gathered, gathered
 from components.ddpo_lora.heldout import Heldout
 from components.ddpo_lora.history import Row
+from components.ddpo_lora.interruption import Interruption
 from components.ddpo_lora.metrics import flat, reward_metrics
 from components.ddpo_lora.parallel import Group
 from components.ddpo_lora.plan import Task, owners, plan_update
 from components.ddpo_lora.policy import Policy
 from components.ddpo_lora.rollout import Rollout, draw_prompts, parts
 from components.ddpo_lora.scoring import Render, Scoring
-from components.ddpo_lora.strips import save_strip, strip_file
+from components.ddpo_lora.strips import save_strip, strip_file, strip_name
 from components.ddpo_lora.update import Update
 
 FloatArray = npt.NDArray[np.float64]
@@ -79,10 +80,12 @@ class Trainer:
         self._statistics = PromptStatistics(config.statistics_buffer, config.statistics_min_count)
         self.policy = Policy(model, [*train_prompts, *heldout_prompts], config)
         self._scoring = Scoring(self.policy.decode, reward, render=render, overlap=config.overlap)
+        self._pause = Interruption(self._group)
         self.heldout = Heldout(
-            self.policy, self._scoring, heldout_prompts, self._categories, config, self._group
-        )
-        self.update = Update(model, config, self._group)
+            self.policy, self._scoring, heldout_prompts, self._categories, config, self._group,
+            self._pause,
+        )  # fmt: skip
+        self.update = Update(model, config, self._group, self._pause)
         self._stopping = EarlyStop(config.stop_patience)
 
     def run(self) -> list[Row]:
@@ -90,7 +93,8 @@ class Trainer:
 
         Row e holds what was measured with the policy that epoch e began with. A last row, numbered
         one higher, holds the held-out measurement of the final policy only: with `stop_patience`
-        a run may end early, and its final policy is then the best one.
+        a run may end early, and its final policy is then the best one. At SIGTERM, in any of the
+        processes, all of them raise `Preempted`.
         """
         parameters, optimizer = self.update.parameters, self.update.optimizer
         progress = load_checkpoint(self._work, parameters, optimizer)
@@ -100,7 +104,8 @@ class Trainer:
         if progress.stopping:
             self._stopping.restore(progress.stopping)
         self._group.check_equal(parameters.values())
-        with self._scoring:
+        with self._pause.noticing(), self._scoring:
+            self._pause.finished = progress.epoch
             while progress.epoch < self._config.epochs and not self._stopping.over:
                 progress.history.append(self._epoch(progress.epoch))
                 progress.epoch += 1
@@ -109,6 +114,7 @@ class Trainer:
                 progress.stopping = self._stopping.state()
                 if self._group.rank == 0:
                     save_checkpoint(self._work, parameters, optimizer, progress)
+                self._pause.finished = progress.epoch
             if self._stopping.over:
                 load_best(self._work, parameters)
             clock = Clock()
@@ -165,6 +171,7 @@ class Trainer:
         rollouts = {}
         for number, part in enumerate(batches):
             if owner[number] == self._group.rank:
+                self._pause()
                 with clock.phase("sample"):
                     rollouts[number] = self.policy.roll_out(prompts[part], seeds[part])
                 scoring.add(range(len(prompts))[part], rollouts[number].trajectory.final_bchw)
@@ -211,7 +218,7 @@ class Trainer:
         if self._config.strips_every and self._group.rank == 0 and not done:
             image = self._scoring.call(self.heldout.strip)
             save_strip(self._work, epoch, image)
-            self._tracker.log_image(np.concatenate(list(image), axis=1), f"strips/{epoch:05d}.png")
+            self._tracker.log_image(np.concatenate(list(image), axis=1), strip_name(epoch))
 
     def _log(self, row: Row) -> None:
         if self._group.rank == 0:

@@ -18,6 +18,7 @@ from components.core.diffusion.model import TextToImage
 from components.core.diffusion.step import Step
 from components.core.errors import UserError
 from components.ddpo_lora.config import Config
+from components.ddpo_lora.interruption import Pause, no_pause
 from components.ddpo_lora.loss import kl_to_reference, policy_loss
 from components.ddpo_lora.parallel import Group
 from components.ddpo_lora.plan import Task
@@ -40,10 +41,17 @@ class Update:
         guard: what refuses gradients that stand out.
     """
 
-    def __init__(self, model: TextToImage, config: Config, group: Group | None = None) -> None:
+    def __init__(
+        self,
+        model: TextToImage,
+        config: Config,
+        group: Group | None = None,
+        pause: Pause = no_pause,
+    ) -> None:
         self._model = model
         self._config = config
         self._group = group or Group()
+        self._pause = pause
         self.parameters: dict[str, torch.nn.Parameter] = {
             name: parameter
             for name, parameter in model.unet.named_parameters()
@@ -79,7 +87,9 @@ class Update:
         """One optimizer step on the forward batches of `tasks`."""
         self.optimizer.zero_grad(set_to_none=True)
         totals, count = np.zeros(len(MEASURES)), 0
-        for task in tasks:
+        for place, task in enumerate(tasks):
+            if place % self._group.size == 0:
+                self._pause()
             if task.batch not in rollouts:
                 continue  # another process's
             weights_b = weights[task.batch].to(self._model.device)

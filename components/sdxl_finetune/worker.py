@@ -19,15 +19,14 @@ from typing import Any
 import torch
 
 from components.core.diffusion.model import load_model
-from components.core.errors import UserError
-from components.core.platform.preemption import Preempted
+from components.core.platform.processes import ending_well
 from components.sdxl_finetune.config import Config
 from components.sdxl_finetune.data import TrainingData
 from components.sdxl_finetune.device import announce_device
 from components.sdxl_finetune.samples import FOLDER, Images, leave_file
 
 CONFIG, CACHE, CHECKPOINTS = "config.json", "cache", "checkpoints"
-METRICS, RESULT, FAILURE = "metrics.jsonl", "unet", "failure.txt"
+METRICS, RESULT = "metrics.jsonl", "unet"
 
 Log = Callable[[Mapping[str, float], int], None]
 Show = Callable[[Images, int], None]
@@ -76,14 +75,8 @@ def main() -> None:
     def show(grids: Images, step: int) -> None:
         leave_file(grids, step, work / FOLDER)
 
-    try:
+    with ending_well("sdxl_finetune", work):
         train_in_process(config, work, log, show)
-    except (UserError, Preempted) as error:
-        if not torch.distributed.is_initialized() or torch.distributed.get_rank() == 0:
-            print(f"sdxl_finetune: {error}", flush=True)
-            if isinstance(error, UserError):
-                (work / FAILURE).write_text(str(error), encoding="utf-8")
-        sys.exit(2 if isinstance(error, UserError) else error.code)
     torch.distributed.destroy_process_group()
 
 
