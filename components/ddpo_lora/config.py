@@ -121,6 +121,22 @@ class Config(BaseModel, frozen=True, extra="forbid"):
     precision: Literal["float32", "bfloat16"] = Field(
         "float32", description="Of the UNet's forward passes (autocast), sampling and update alike."
     )
+    base_precision: Literal["float32", "bfloat16"] = Field(
+        "float32",
+        description="Of the frozen UNet's weights; the adapter's are float32 always. bfloat16, "
+        "which needs that precision, halves their memory and saves casting them in every pass.",
+    )
+    gradient_checkpointing: bool = Field(
+        False, description="Trade a third more computing for much less memory."
+    )
+    channels_last: bool = Field(
+        False, description="Lay images out channel by pixel, which GPUs' convolutions prefer."
+    )
+    compile: bool = Field(
+        False,
+        description="Compile the UNet (torch.compile), for sampling and update alike; takes "
+        "minutes at the start.",
+    )
     strips_every: int = Field(
         0, ge=0, description="Epochs between pictures of the same samples; 0: none."
     )
@@ -142,6 +158,8 @@ class Config(BaseModel, frozen=True, extra="forbid"):
             raise ValueError(
                 "batch_size * accumulation / forward_batch must be a multiple of processes * nodes"
             )
+        if self.base_precision == "bfloat16" and self.precision != "bfloat16":
+            raise ValueError('base_precision = "bfloat16" needs precision = "bfloat16"')
         if self.window and self.train_timestep_fraction < 1.0:
             raise ValueError("set window or train_timestep_fraction, not both")
         if self.advantages == "group" and self.samples_per_prompt < 2:

@@ -4,8 +4,12 @@ import shutil
 from contextlib import ExitStack
 from pathlib import Path
 
+import torch
+from diffusers import UNet2DConditionModel
 from pydantic import BaseModel
+from torch import nn
 
+from components.core.diffusion.acceleration import compile_alike, use_channels_last
 from components.core.diffusion.lora import add_lora, save_lora
 from components.core.diffusion.model import TextToImage, load_model
 from components.core.platform.device import choose_device
@@ -65,7 +69,7 @@ def train_adapter(
 ) -> list[Row]:
     """Train a new adapter, write it to `work / RESULT` and return the history."""
     group = group or Group()
-    add_lora(model.unet, config.rank, seed=derive_seed(config.seed, "ddpo_lora", "adapter"))
+    equip(model.unet, config)
     announce_prompt_minimum(config, len(prompts.train), group)
     trainer = Trainer(
         model,
@@ -87,6 +91,19 @@ def train_adapter(
         shutil.rmtree(work / RESULT, ignore_errors=True)
         partial.rename(work / RESULT)
     return history
+
+
+def equip(unet: UNet2DConditionModel, config: Config) -> None:
+    """Give the UNet its adapter and have it compute as configured."""
+    if config.base_precision == "bfloat16":
+        nn.Module.to(unet, torch.bfloat16)
+    add_lora(unet, config.rank, seed=derive_seed(config.seed, "ddpo_lora", "adapter"))
+    if config.gradient_checkpointing:
+        unet.enable_gradient_checkpointing()
+    if config.channels_last:
+        use_channels_last(unet)
+    if config.compile:
+        compile_alike(unet)
 
 
 def announce_prompt_minimum(config: Config, prompts: int, group: Group) -> None:

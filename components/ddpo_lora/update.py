@@ -58,7 +58,10 @@ class Update:
             if parameter.requires_grad
         }
         self.optimizer = torch.optim.AdamW(
-            self.parameters.values(), lr=config.learning_rate, weight_decay=config.weight_decay
+            self.parameters.values(),
+            lr=config.learning_rate,
+            weight_decay=config.weight_decay,
+            fused=model.device.type == "cuda",
         )
         self.steps = 0
         self.guard = NormGuard(config.skip_gradients_above)
