@@ -11,6 +11,14 @@ class Config(BaseModel, frozen=True, extra="forbid"):
     """Settings of the stage `ddpo_lora`."""
 
     seed: int = Field(0, ge=0, description="Everything random in this stage follows from it.")
+    method: Literal["ddpo", "direct"] = Field(
+        "ddpo",
+        description="Policy gradients (the paper's), or the reward differentiated through CLIP, a "
+        "shading, the decoder and the last denoising steps, to compare with.",
+    )
+    direct_steps: int = Field(
+        1, ge=1, description="With method 'direct': last denoising steps that are differentiated."
+    )
     rank: int = Field(4, ge=1, description="Rank of the LoRA matrices.")
     learning_rate: float = Field(3e-4, gt=0, description="Fixed learning rate of AdamW.")
     weight_decay: float = Field(1e-4, ge=0, description="Weight decay of AdamW.")
@@ -97,7 +105,9 @@ class Config(BaseModel, frozen=True, extra="forbid"):
         "0: the training process renders.",
     )
     render_timeout: float = Field(
-        120.0, gt=0, description="Seconds after which a render process drops a sample."
+        120.0,
+        gt=0,
+        description="Seconds after which a render process, once started, drops a sample.",
     )
     max_dropped: float = Field(
         0.5, ge=0, lt=1, description="Share of an epoch's samples that may have no reward."
@@ -141,6 +151,7 @@ class Config(BaseModel, frozen=True, extra="forbid"):
         0, ge=0, description="Epochs between pictures of the same samples; 0: none."
     )
     strip_prompts: int = Field(6, ge=1, description="Held-out prompts shown in these pictures.")
+    strip_seeds: int = Field(1, ge=1, description="Samples of each of them, side by side.")
     device: str = Field("auto", pattern="^(auto|cpu|cuda)$", description="Where to compute.")
     rendering: Rendering = Field(default_factory=Rendering, description="How rewards are rendered.")
 
@@ -164,6 +175,12 @@ class Config(BaseModel, frozen=True, extra="forbid"):
             raise ValueError("set window or train_timestep_fraction, not both")
         if self.advantages == "group" and self.samples_per_prompt < 2:
             raise ValueError('advantages = "group" needs a samples_per_prompt of at least 2')
+        if self.method == "direct" and self.inner_epochs > 1:
+            raise ValueError(
+                'method = "direct" learns from new samples only: set inner_epochs to 1'
+            )
+        if self.direct_steps > self.steps:
+            raise ValueError("direct_steps must not exceed steps")
         if self.stop_patience and self.heldout_samples < 2:
             raise ValueError("stop_patience needs a heldout_samples of at least 2")
         return self

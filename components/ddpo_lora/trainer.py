@@ -28,8 +28,9 @@ from components.ddpo_lora.checkpoint import (
 )
 from components.ddpo_lora.clock import Clock
 from components.ddpo_lora.config import Config
+from components.ddpo_lora.direct import Begin, Direct
 from components.ddpo_lora.early_stop import EarlyStop
-from components.ddpo_lora.gathering import Gathered, gathered
+from components.ddpo_lora.gathering import Gathered, alone, gathered
 from components.ddpo_lora.heldout import Heldout
 from components.ddpo_lora.history import Row
 from components.ddpo_lora.interruption import Interruption
@@ -57,6 +58,7 @@ class Trainer:
         categories: of every prompt, or empty.
         render: renders in place of the reward's own renderer.
         group: the processes that train together.
+        gradient: the reward of an epoch's samples with its gradient, for method "direct".
     """
 
     def __init__(
@@ -72,7 +74,9 @@ class Trainer:
         categories: Mapping[str, str] | None = None,
         render: Render | None = None,
         group: Group | None = None,
+        gradient: Begin | None = None,
     ) -> None:
+        self._gradient = gradient
         self._config, self._work, self._tracker = config, work, tracker
         self._train_prompts = list(train_prompts)
         self._categories = categories or {}
@@ -101,6 +105,7 @@ class Trainer:
         progress = progress or Progress(epoch=0, history=[], statistics={})
         self._statistics.restore(progress.statistics)
         self.update.guard.restore(progress.norms)
+        self.heldout.start = progress.heldout_start
         if progress.stopping:
             self._stopping.restore(progress.stopping)
         self._group.check_equal(parameters.values())
@@ -112,6 +117,7 @@ class Trainer:
                 progress.statistics = self._statistics.state()
                 progress.norms = self.update.guard.state()
                 progress.stopping = self._stopping.state()
+                progress.heldout_start = self.heldout.start
                 if self._group.rank == 0:
                     save_checkpoint(self._work, parameters, optimizer, progress)
                 self._pause.finished = progress.epoch
@@ -136,28 +142,48 @@ class Trainer:
             self._log(row)
             return row
         rng = np.random.default_rng(derive_seed(self._config.seed, "epoch", str(epoch)))
-        prompts, rollouts, found, plan = self.roll_out(rng, clock)
-        row |= self._describe(prompts, found)
-        advantages = self.advantages(prompts, found)
-        if any(batch.any() for batch in advantages):
-            with clock.phase("update"):
-                row |= self.update(rollouts, advantages, plan)
-        else:
+        learn = self._learn_directly if self._config.method == "direct" else self._learn
+        row |= learn(rng, clock)
+        if "no_gradient" in row:
             self._say(f"epoch {epoch} teaches nothing: every sample earned its usual reward")
-            row["no_gradient"] = 1.0
         row["seconds"] = clock.seconds
         self._log(row)
         return row
+
+    def _learn(self, rng: np.random.Generator, clock: Clock) -> Row:
+        prompts, rollouts, found, plan = self.roll_out(rng, clock)
+        row = self._describe(prompts, found)
+        advantages = self.advantages(prompts, found)
+        if not any(batch.any() for batch in advantages):
+            return row | {"no_gradient": 1.0}
+        with clock.phase("update"):
+            return row | self.update(rollouts, advantages, plan)
+
+    def _learn_directly(self, rng: np.random.Generator, clock: Clock) -> Row:
+        if self._gradient is None:
+            raise ValueError('method = "direct" needs a reward with a gradient')
+        prompts, seeds = self._draw(rng)
+        reward = self._gradient(len(prompts), rng)
+        batches = len(parts(len(prompts), self._config.forward_batch))
+        plan = plan_update(batches, self.policy.deviations, self._config, rng)
+        climb = Direct(self.policy, self.update, self._config, self._group, self._pause)
+        rewards, row = climb(reward, prompts, seeds, plan, clock)
+        return self._describe(prompts, alone(rewards)) | row
+
+    def _draw(self, rng: np.random.Generator) -> tuple[list[str], list[int]]:
+        """The prompts of an epoch and a seed for each."""
+        config = self._config
+        prompts = draw_prompts(
+            self._train_prompts, config.samples_per_epoch, config.samples_per_prompt, rng
+        )
+        return prompts, [int(seed) for seed in rng.integers(2**62, size=len(prompts))]
 
     def roll_out(
         self, rng: np.random.Generator, clock: Clock
     ) -> tuple[list[str], dict[int, Rollout], Gathered, list[list[Task]]]:
         """An epoch's samples: prompts, this process's rollouts by number, scores, and the plan."""
         config = self._config
-        prompts = draw_prompts(
-            self._train_prompts, config.samples_per_epoch, config.samples_per_prompt, rng
-        )
-        seeds = [int(seed) for seed in rng.integers(2**62, size=len(prompts))]
+        prompts, seeds = self._draw(rng)
         scoring = self._scoring.begin(
             len(prompts),
             rng,
@@ -215,7 +241,8 @@ class Trainer:
 
     def _save_strip(self, epoch: int) -> None:
         done = strip_file(self._work, epoch).exists()
-        if self._config.strips_every and self._group.rank == 0 and not done:
+        wanted = self._config.strips_every and self.heldout.shows
+        if wanted and self._group.rank == 0 and not done:
             image = self._scoring.call(self.heldout.strip)
             save_strip(self._work, epoch, image)
             self._tracker.log_image(np.concatenate(list(image), axis=1), strip_name(epoch))

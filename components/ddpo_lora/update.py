@@ -88,7 +88,7 @@ class Update:
         self, rollouts: Mapping[int, Rollout], weights: Sequence[Tensor], tasks: Sequence[Task]
     ) -> dict[str, float]:
         """One optimizer step on the forward batches of `tasks`."""
-        self.optimizer.zero_grad(set_to_none=True)
+        self.begin()
         totals, count = np.zeros(len(MEASURES)), 0
         for place, task in enumerate(tasks):
             if place % self._group.size == 0:
@@ -103,6 +103,20 @@ class Update:
                 )
                 count += 1
         *sums, everything = self._group.sum([*totals, count])
+        report = {key: float(value / everything) for key, value in zip(MEASURES, sums, strict=True)}
+        if self._config.kl_coefficient == 0.0:
+            del report["reference_kl"]
+        return report | self.descend()
+
+    def begin(self) -> None:
+        """Forget the gradient of the step before."""
+        self.optimizer.zero_grad(set_to_none=True)
+
+    def descend(self) -> dict[str, float]:
+        """Take an optimizer step with the gradients that the processes have collected.
+
+        Returns gradient_norm, and skipped, 1 if the safeguard refused the step.
+        """
         self._group.sum_gradients(self.parameters.values())
         norm = float(
             torch.nn.utils.clip_grad_norm_(self.parameters.values(), self._config.max_gradient_norm)
@@ -117,11 +131,8 @@ class Update:
             self.optimizer.step()
             self.steps += 1
             self._group.check_equal(self.parameters.values())
-        report = {key: float(value / everything) for key, value in zip(MEASURES, sums, strict=True)}
-        if self._config.kl_coefficient == 0.0:
-            del report["reference_kl"]
         finite = norm if np.isfinite(norm) else float("nan")
-        return report | {"gradient_norm": finite, "skipped": float(not accepted)}
+        return {"gradient_norm": finite, "skipped": float(not accepted)}
 
     def _accumulate(
         self, rollout: Rollout, weights_b: Tensor, transition: int, share: float

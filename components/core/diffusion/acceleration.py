@@ -36,4 +36,4 @@ def compile_alike(unet: nn.Module) -> None:
         with torch.enable_grad():
             return compiled(*args, **kwargs)
 
-    unet.forward = forward  # type: ignore[method-assign]
+    unet.forward = forward
