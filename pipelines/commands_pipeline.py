@@ -143,9 +143,6 @@ def _recipe(given: argparse.Namespace) -> "Recipe":
     return load_recipe(given.recipe, given.settings)
 
 
-<<<<<<< HEAD
-def _sources(given: argparse.Namespace, recipe: "Recipe") -> "Sources":
-=======
 def _recipe_of_cluster(given: argparse.Namespace) -> "Recipe":
     from pipelines.image_digests import take_digests
 
@@ -153,8 +150,7 @@ def _recipe_of_cluster(given: argparse.Namespace) -> "Recipe":
     return take_digests(recipe, Path(given.images)) if given.images else recipe
 
 
-def _sources(given: argparse.Namespace) -> "Sources":
->>>>>>> issue6
+def _sources(given: argparse.Namespace, recipe: "Recipe") -> "Sources":
     from pipelines.local import Sources
 
     def absolute(uri: str) -> str:
@@ -203,14 +199,10 @@ def _submit(given: argparse.Namespace) -> int:
     from pipelines.image_digests import require_digests
     from pipelines.submission import Service, six_fields
 
-<<<<<<< HEAD
-    recipe = _recipe(given)
+    recipe = _recipe_of_cluster(given)
     sources = _sources(given, recipe)
-=======
-    recipe, sources = _recipe_of_cluster(given), _sources(given)
     if not given.allow_tags:
         require_digests(recipe)
->>>>>>> issue6
     for name, uri in sources.model_dump().items():
         if uri and "://" not in uri:
             raise UserError(f"--{name} {uri} is a local path: give an s3:// address on a cluster.")

@@ -13,8 +13,10 @@ import numpy.typing as npt
 
 FloatArray = npt.NDArray[np.float64]
 
-#: Keeps a group of equal rewards at advantage 0 instead of dividing 0 by 0.
+#: Added to every deviation, so that rewards which hardly differ are not blown up.
 SMALLEST_DEVIATION = 1e-6
+#: Rewards are computed in float32; groups within so many of its roundings are groups of equals.
+ROUNDINGS = 4
 
 
 class PromptStatistics:
@@ -47,7 +49,10 @@ class PromptStatistics:
         for index, prompt in enumerate(prompts):
             remembered = np.asarray(self._rewards[prompt])
             basis = remembered if remembered.size >= self._min_count else values
-            means[index], deviations[index] = basis.mean(), basis.std()
+            if all_equal(np.append(basis, values[index])):
+                means[index], deviations[index] = values[index], 0.0
+            else:
+                means[index], deviations[index] = basis.mean(), basis.std()
         return (values - means) / (deviations + SMALLEST_DEVIATION)
 
     def count(self, prompt: str) -> int:
@@ -78,6 +83,17 @@ def group_advantages(prompts: Sequence[str], rewards: npt.ArrayLike) -> FloatArr
     result = np.zeros_like(values)
     for prompt in dict.fromkeys(prompts):
         own = names == prompt
-        deviation = values[own].std() + SMALLEST_DEVIATION
-        result[own] = (values[own] - values[own].mean()) / deviation
+        if not all_equal(values[own]):
+            deviation = values[own].std() + SMALLEST_DEVIATION
+            result[own] = (values[own] - values[own].mean()) / deviation
     return result
+
+
+def all_equal(rewards_n: FloatArray) -> bool:
+    """Whether rewards differ by no more than rounding.
+
+    Their mean is rounded too, so the differences from it are tiny but not 0, and AdamW, which
+    divides by the size of gradients, would take whole steps in their direction.
+    """
+    spread = float(rewards_n.max() - rewards_n.min())
+    return spread <= ROUNDINGS * float(np.finfo(np.float32).eps * np.abs(rewards_n).max())

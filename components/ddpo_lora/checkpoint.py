@@ -28,7 +28,8 @@ _BEST = "best.safetensors"
 class Progress:
     """How far a run has come: finished epochs, the history rows and the per-prompt rewards.
 
-    norms and stopping: the states of the gradient safeguard and of the early stop.
+    norms and stopping: the states of the gradient safeguard and of the early stop; heldout_start:
+    the rewards that later held-out measurements are compared with.
     """
 
     epoch: int
@@ -36,6 +37,7 @@ class Progress:
     statistics: dict[str, list[float]]
     norms: list[float] = field(default_factory=list)
     stopping: dict[str, Any] = field(default_factory=dict)
+    heldout_start: list[float] | None = None
 
 
 def save_checkpoint(

@@ -11,6 +11,14 @@ class Config(BaseModel, frozen=True, extra="forbid"):
     """Settings of the stage `ddpo_lora`."""
 
     seed: int = Field(0, ge=0, description="Everything random in this stage follows from it.")
+    method: Literal["ddpo", "direct"] = Field(
+        "ddpo",
+        description="Policy gradients (the paper's), or the reward differentiated through CLIP, a "
+        "shading, the decoder and the last denoising steps, to compare with.",
+    )
+    direct_steps: int = Field(
+        1, ge=1, description="With method 'direct': last denoising steps that are differentiated."
+    )
     rank: int = Field(4, ge=1, description="Rank of the LoRA matrices.")
     learning_rate: float = Field(3e-4, gt=0, description="Fixed learning rate of AdamW.")
     weight_decay: float = Field(1e-4, ge=0, description="Weight decay of AdamW.")
@@ -97,14 +105,17 @@ class Config(BaseModel, frozen=True, extra="forbid"):
         "0: the training process renders.",
     )
     render_timeout: float = Field(
-        120.0, gt=0, description="Seconds after which a render process drops a sample."
+        120.0,
+        gt=0,
+        description="Seconds after which a render process, once started, drops a sample.",
     )
     max_dropped: float = Field(
         0.5, ge=0, lt=1, description="Share of an epoch's samples that may have no reward."
     )
     processes: int = Field(
-        1, ge=1, description="Training processes on this machine, one for each GPU (torchrun)."
+        1, ge=1, description="Training processes of each node, one for each GPU (torchrun)."
     )
+    nodes: int = Field(1, ge=1, description="Machines; more than one make a TrainJob on a cluster.")
     lights_per_sample: int = Field(
         1, ge=1, description="Environments that a material's reward is averaged over."
     )
@@ -120,10 +131,27 @@ class Config(BaseModel, frozen=True, extra="forbid"):
     precision: Literal["float32", "bfloat16"] = Field(
         "float32", description="Of the UNet's forward passes (autocast), sampling and update alike."
     )
+    base_precision: Literal["float32", "bfloat16"] = Field(
+        "float32",
+        description="Of the frozen UNet's weights; the adapter's are float32 always. bfloat16, "
+        "which needs that precision, halves their memory and saves casting them in every pass.",
+    )
+    gradient_checkpointing: bool = Field(
+        False, description="Trade a third more computing for much less memory."
+    )
+    channels_last: bool = Field(
+        False, description="Lay images out channel by pixel, which GPUs' convolutions prefer."
+    )
+    compile: bool = Field(
+        False,
+        description="Compile the UNet (torch.compile), for sampling and update alike; takes "
+        "minutes at the start.",
+    )
     strips_every: int = Field(
         0, ge=0, description="Epochs between pictures of the same samples; 0: none."
     )
     strip_prompts: int = Field(6, ge=1, description="Held-out prompts shown in these pictures.")
+    strip_seeds: int = Field(1, ge=1, description="Samples of each of them, side by side.")
     device: str = Field("auto", pattern="^(auto|cpu|cuda)$", description="Where to compute.")
     rendering: Rendering = Field(default_factory=Rendering, description="How rewards are rendered.")
 
@@ -137,17 +165,30 @@ class Config(BaseModel, frozen=True, extra="forbid"):
             raise ValueError("samples_per_epoch must be a multiple of samples_per_prompt")
         if self.statistics_min_count > self.statistics_buffer:
             raise ValueError("statistics_min_count must not exceed statistics_buffer")
-        if self.batch_size * self.accumulation // self.forward_batch % self.processes:
+        if self.batch_size * self.accumulation // self.forward_batch % self.world_size:
             raise ValueError(
-                "batch_size * accumulation / forward_batch must be a multiple of processes"
+                "batch_size * accumulation / forward_batch must be a multiple of processes * nodes"
             )
+        if self.base_precision == "bfloat16" and self.precision != "bfloat16":
+            raise ValueError('base_precision = "bfloat16" needs precision = "bfloat16"')
         if self.window and self.train_timestep_fraction < 1.0:
             raise ValueError("set window or train_timestep_fraction, not both")
         if self.advantages == "group" and self.samples_per_prompt < 2:
             raise ValueError('advantages = "group" needs a samples_per_prompt of at least 2')
+        if self.method == "direct" and self.inner_epochs > 1:
+            raise ValueError(
+                'method = "direct" learns from new samples only: set inner_epochs to 1'
+            )
+        if self.direct_steps > self.steps:
+            raise ValueError("direct_steps must not exceed steps")
         if self.stop_patience and self.heldout_samples < 2:
             raise ValueError("stop_patience needs a heldout_samples of at least 2")
         return self
+
+    @property
+    def world_size(self) -> int:
+        """Training processes in all."""
+        return self.nodes * self.processes
 
     @property
     def optimizer_steps_per_epoch(self) -> int:

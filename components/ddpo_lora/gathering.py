@@ -27,6 +27,11 @@ class Gathered:
         return int((~np.isfinite(self.scores[REWARD])).sum())
 
 
+def alone(rewards_n: npt.NDArray[np.float64]) -> Gathered:
+    """Rewards that all processes know, without a gold score."""
+    return Gathered({REWARD: rewards_n, GOLD: np.full_like(rewards_n, np.nan)}, None)
+
+
 def gathered(found: tuple[list[int], Scored], count: int, group: Group) -> Gathered:
     """Bring together a round of `count` samples; `found` as `Round.finish` returns it."""
     numbers, scored = found

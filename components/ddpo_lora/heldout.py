@@ -11,13 +11,17 @@ from components.ddpo_lora.clock import Clock
 from components.ddpo_lora.config import Config
 from components.ddpo_lora.gathering import gathered
 from components.ddpo_lora.history import Row
-from components.ddpo_lora.metrics import reward_metrics
+from components.ddpo_lora.interruption import Pause, no_pause
+from components.ddpo_lora.metrics import paired_change, reward_metrics
 from components.ddpo_lora.parallel import Group
 from components.ddpo_lora.policy import Policy
 from components.ddpo_lora.rollout import draw_prompts, parts
 from components.ddpo_lora.scoring import Scoring
 
 FloatArray = npt.NDArray[np.float64]
+
+MISSING = 128
+"""Grey level of a picture that could not be rendered."""
 
 
 class Heldout:
@@ -31,16 +35,19 @@ class Heldout:
         categories: Mapping[str, str],
         config: Config,
         group: Group,
+        pause: Pause = no_pause,
     ) -> None:
         self._policy, self._scoring, self._config, self._group = policy, scoring, config, group
         self._prompts, self._categories = list(prompts), categories
+        self._pause = pause
+        self.start: list[float] | None = None  # rewards of the first measurement
 
     def measure(self, clock: Clock) -> tuple[Row, FloatArray]:
         """Metrics of the held-out rewards, and the gold scores (N,), NaN where there is none."""
         config = self._config
         if not config.heldout_samples or not self._prompts:
             return {}, np.empty(0)
-        rng = np.random.default_rng(derive_seed(config.seed, "heldout"))
+        rng = self._rng("heldout")
         prompts = draw_prompts(self._prompts, config.heldout_samples, 1, rng)
         seeds = [int(seed) for seed in rng.integers(2**62, size=len(prompts))]
         with clock.phase("heldout"):
@@ -48,6 +55,8 @@ class Heldout:
                 len(prompts), rng, Clock(), lights_per_sample=config.lights_per_sample
             )
             for number, part in enumerate(parts(len(prompts), config.forward_batch)):
+                if number % self._group.size == 0:
+                    self._pause()
                 if number % self._group.size == self._group.rank:
                     latents = self._policy.sample(prompts[part], seeds[part])
                     scoring.add(range(len(prompts))[part], latents)
@@ -56,22 +65,42 @@ class Heldout:
         row: Row = reward_metrics("heldout_reward", found.scores[REWARD], kinds)
         gold = reward_metrics("heldout_gold_reward", found.scores[GOLD])
         row |= {key: value for key, value in gold.items() if "_q" not in key}
+        rewards = found.scores[REWARD]
+        if self.start is None:
+            self.start = [float(value) for value in rewards]
+        row |= paired_change("heldout_change", np.array(self.start), rewards)
         if found.diversity is not None:
             row["heldout_diversity"] = found.diversity
         return row, found.scores[GOLD]
 
+    @property
+    def shows(self) -> bool:
+        """Whether there is anything to make a strip of."""
+        return bool(self._prompts)
+
     def strip(self) -> npt.NDArray[np.uint8]:
-        """The first `strip_prompts` prompts (N, h, w, 3), rendered if the reward renders."""
+        """`strip_seeds` samples of each of the first `strip_prompts` prompts (N, h, w, 3).
+
+        Rendered if the reward renders, by what renders for it; a rendering that fails is grey.
+        """
         config = self._config
-        prompts = self._prompts[: config.strip_prompts]
-        rng = np.random.default_rng(derive_seed(config.seed, "strips"))
+        shown, rng = self._prompts[: config.strip_prompts], self._rng("strips")
+        prompts = [prompt for prompt in shown for _ in range(config.strip_seeds)]
         seeds = [int(seed) for seed in rng.integers(2**62, size=len(prompts))]
-        latents = [
-            self._policy.sample(prompts[part], seeds[part])
-            for part in parts(len(prompts), config.forward_batch)
-        ]
-        grids = np.concatenate([self._policy.decode(batch) for batch in latents])
-        reward = self._scoring.reward
-        if isinstance(reward, RealismReward):
-            return reward.render(grids, reward.draw(len(grids), rng))
-        return np.round(grids * 255.0).astype(np.uint8)
+        grids = np.concatenate(
+            [
+                self._policy.decode(self._policy.sample(prompts[part], seeds[part]))
+                for part in parts(len(prompts), config.forward_batch)
+            ]
+        )
+        reward, render = self._scoring.reward, self._scoring.render
+        if not isinstance(reward, RealismReward) or render is None:
+            return np.round(grids * 255.0).astype(np.uint8)
+        images = render(grids, reward.draw(len(grids), rng))
+        size = config.rendering.size
+        shape = next((image.shape for image in images if image is not None), (size, size, 3))
+        missing = np.full(shape, MISSING, np.uint8)
+        return np.stack([missing if image is None else image for image in images])
+
+    def _rng(self, name: str) -> np.random.Generator:
+        return np.random.default_rng(derive_seed(self._config.seed, name))

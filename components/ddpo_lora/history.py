@@ -10,7 +10,8 @@ if TYPE_CHECKING:
 #: train_diversity; dropped; approx_kl, clip_fraction, ratio, ratio_deviation, gradient_norm and,
 #: if asked for, reference_kl and skipped_steps; no_gradient in an epoch without an update; seconds
 #: by phase. Where measured: heldout_reward and heldout_gold_reward, described in the same way, and
-#: heldout_diversity. stopped in the epoch that ended a run early.
+#: heldout_diversity; heldout_change, of the same samples since the first measurement, with the 95 %
+#: interval heldout_change_low to _high. stopped in the epoch that ended a run early.
 Row = dict[str, Any]
 
 CURVES = {
@@ -34,8 +35,24 @@ def figure(history: Sequence[Row]) -> "Figure":
     for key, label in CURVES.items():
         points = curve(history, key)
         if points:
-            axes.plot(*zip(*points, strict=True), marker="o", markersize=3, label=label)
+            color = f"C{list(CURVES).index(key)}"
+            axes.plot(
+                *zip(*points, strict=True), marker="o", markersize=3, label=label, color=color
+            )
+    _band(axes, history)
     axes.set_xlabel("epoch")
     axes.set_ylabel("mean score")
     axes.legend()
     return picture
+
+
+def _band(axes: Any, history: Sequence[Row]) -> None:
+    """The paired 95 % interval of the held-out reward's change, laid around its curve."""
+    low, high = (curve(history, f"heldout_change_{bound}") for bound in ("low", "high"))
+    rewards = curve(history, "heldout_reward")
+    if low and rewards:
+        start, epochs = rewards[0][1], [epoch for epoch, _ in low]
+        axes.fill_between(
+            epochs, [start + value for _, value in low], [start + value for _, value in high],
+            color="C1", alpha=0.2, linewidth=0, label="change since the start, 95 % interval",
+        )  # fmt: skip

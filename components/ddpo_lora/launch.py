@@ -1,8 +1,9 @@
-"""Training in several processes: started here, their metrics and pictures forwarded.
+"""Training in several processes: started, their metrics and pictures forwarded.
 
     torchrun --nproc-per-node 8 -m components.ddpo_lora.launch WORK
 
-WORK holds `config.json` and `inputs.json`; rank 0 leaves the adapter and `history.json` there.
+WORK holds `config.json` and `inputs.json`, and all nodes see it; rank 0 leaves the adapter,
+`history.json` and the strips there.
 """
 
 import json
@@ -12,13 +13,14 @@ from pathlib import Path
 
 import torch
 
-from components.core.errors import UserError
 from components.core.platform.device import choose_device
-from components.core.platform.torchrun import forward_metrics, torchrun_here, train_here
+from components.core.platform.processes import ending_well, train_in_group
+from components.core.platform.torchrun import forward_metrics
 from components.core.platform.tracking import NullTracker, Tracker
 from components.ddpo_lora.config import Config
 from components.ddpo_lora.history import Row
 from components.ddpo_lora.parallel import Group
+from components.ddpo_lora.strips import read_strip, strip_files, strip_name
 from components.ddpo_lora.training import Inputs, train
 
 CONFIG, INPUTS, HISTORY, METRICS = "config.json", "inputs.json", "history.json", "metrics.jsonl"
@@ -37,20 +39,26 @@ class FileTracker(NullTracker):
 
 
 def train_in_processes(config: Config, given: Inputs, work: Path, tracker: Tracker) -> list[Row]:
-    """Start torchrun on this machine and return the history of its rank 0."""
+    """Start the processes, here or on a cluster's nodes, and return the history of rank 0."""
     work.mkdir(parents=True, exist_ok=True)
     (work / CONFIG).write_text(config.model_dump_json(), encoding="utf-8")
     (work / INPUTS).write_text(given.model_dump_json(), encoding="utf-8")
     metrics = work / METRICS
     metrics.unlink(missing_ok=True)
-    seen = 0
+    seen, shown = 0, set(strip_files(work))
 
     def watch() -> None:
         nonlocal seen
         seen = forward_metrics(metrics, seen, tracker)
+        for epoch, file in strip_files(work).items():
+            if epoch not in shown:
+                shown.add(epoch)
+                tracker.log_image(read_strip(file), strip_name(epoch))
 
-    command = torchrun_here(["components.ddpo_lora.launch", str(work)], config.processes)
-    train_here(command, config.processes, watch)
+    train_in_group(
+        "ddpo_lora", "components.ddpo_lora.launch", work, nodes=config.nodes,
+        processes=config.processes, watch=watch,
+    )  # fmt: skip
     history: list[Row] = json.loads((work / HISTORY).read_text(encoding="utf-8"))
     return history
 
@@ -60,11 +68,9 @@ def main() -> None:
     work = Path(sys.argv[1])
     config = Config.model_validate_json((work / CONFIG).read_text(encoding="utf-8"))
     given = Inputs.model_validate_json((work / INPUTS).read_text(encoding="utf-8"))
-    group = Group.join(choose_device(config.device))
-    try:
+    with ending_well("ddpo_lora", work):
+        group = Group.join(choose_device(config.device))
         history = train(config, given, work, FileTracker(work / METRICS), group)
-    except UserError as error:
-        sys.exit(f"ddpo_lora: {error}")
     if group.rank == 0:
         (work / HISTORY).write_text(json.dumps(history), encoding="utf-8")
     torch.distributed.destroy_process_group()

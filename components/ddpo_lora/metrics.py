@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy.stats import t as student
 
 from components.core.realism.diversity import mean_pairwise_distance
 
@@ -32,6 +33,22 @@ def reward_metrics(
     for category in sorted(set(names.tolist())):
         result[f"{name}/{category}"] = float(values[names == category].mean())
     return result
+
+
+def paired_change(name: str, start_n: FloatArray, now_n: FloatArray) -> dict[str, float]:
+    """Mean change `name` of scores (N,) of the same samples, `name_low` and `name_high`.
+
+    These bound its 95 % interval by Student's t; samples that are not finite in either are left
+    out, and fewer than two have no interval.
+    """
+    change = np.asarray(now_n, np.float64) - np.asarray(start_n, np.float64)
+    change = change[np.isfinite(change)]
+    if change.size < 2:
+        return {}
+    mean = float(change.mean())
+    error = float(change.std(ddof=1) / np.sqrt(change.size))
+    margin = float(student.ppf(0.975, change.size - 1)) * error
+    return {name: mean, f"{name}_low": mean - margin, f"{name}_high": mean + margin}
 
 
 def diversity(features_nd: npt.NDArray[np.float32] | None) -> float | None:

@@ -33,6 +33,8 @@ Result = TypeVar("Result")
 Decode = Callable[[Tensor], Grids]
 Render = Callable[[Grids, Sequence[Light]], Sequence[Image | None]]
 
+TOGETHER = 4
+"""Batches, at most, that are rendered at once while sampling goes on."""
 CLIP_BATCH = 64
 """Renderings whose features are computed at once; `ClipFeatures` has the same."""
 
@@ -136,10 +138,12 @@ class Round:
         self._scoring = scoring
         self._clock = clock
         self._futures: list[Future[None]] = []
+        self._handed = 0  # batches added so far
 
     def add(self, numbers: Sequence[int], latents_bchw: Tensor) -> None:
         """Hand over samples by their number in the round; batches in ascending order."""
         thread = self._scoring.thread
+        self._handed += 1
         if thread is None:
             self._take(numbers, latents_bchw)
         else:
@@ -209,6 +213,7 @@ class _Stream(Round):
         self._lights = lights
         self._per_sample = lights_per_sample
         self._numbers: list[int] = []
+        self._taken = 0
         self._waiting: list[tuple[Sequence[int], Grids]] = []
         self._complete: list[int] = []  # samples whose renderings are all there
         self._images: list[Image] = []  # theirs, as far as CLIP has not seen them
@@ -218,7 +223,11 @@ class _Stream(Round):
         with self._phase("decode"):
             self._waiting.append((numbers, self._scoring.decode(latents_bchw)))
         self._numbers += numbers
-        if self._scoring.overlap:
+        self._taken += 1
+        # Where rendering is behind, several batches go out together: no render process is idle
+        # while the last picture of a batch is made.
+        behind = self._taken < self._handed and len(self._waiting) < TOGETHER
+        if self._scoring.overlap and not behind:
             self._render()
             self._look(CLIP_BATCH)
 

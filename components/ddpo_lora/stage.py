@@ -12,6 +12,7 @@ from PIL import Image
 
 from components.core.diffusion.model import TextToImage
 from components.core.platform.artifacts import new_artifact, open_artifact
+from components.core.platform.preemption import Preempted
 from components.core.platform.tracking import Tracker
 from components.core.realism.reward import RewardFunction
 from components.ddpo_lora.config import Config
@@ -42,11 +43,19 @@ def run(
         prompts=str(open_artifact(prompts, "prompts")),
         environments=environments,
     )
-    if config.processes == 1:
-        history = train(config, given, work, tracker)
+    if config.world_size == 1:
+        history = _train_here(config, given, work, tracker)
     else:
         history = train_in_processes(config, given, work, tracker)
     finish(config, history, output=output, work=work, tracker=tracker)
+
+
+def _train_here(config: Config, given: Inputs, work: Path, tracker: Tracker) -> list[Row]:
+    try:
+        return train(config, given, work, tracker)
+    except Preempted as end:
+        print(f"ddpo_lora: {end}", flush=True)
+        raise
 
 
 def write(
@@ -71,6 +80,7 @@ def finish(
     config: Config, history: Sequence[Row], *, output: Path, work: Path, tracker: Tracker
 ) -> None:
     """Write the artifact from what training has left in `work`."""
+    strips = sheet(work)
     with new_artifact(output, KIND, "ddpo_lora", config) as folder:
         for file in (work / RESULT).iterdir():
             shutil.copy(file, folder)
@@ -78,7 +88,6 @@ def finish(
         rows = ({key: row[key] for key in row if key != "seconds"} for row in history)
         text = "".join(json.dumps(row) + "\n" for row in rows)
         (folder / "history.jsonl").write_text(text, encoding="utf-8")
-        strips = sheet(work)
         if strips is not None:
             Image.fromarray(strips).save(folder / "strips.png", optimize=True)
     tracker.log_figure(figure(history), "reward.png")

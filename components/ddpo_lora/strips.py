@@ -31,9 +31,24 @@ def save_strip(folder: Path, epoch: int, images_nhwc: npt.NDArray[np.uint8]) -> 
     write_whole(file, buffer.getvalue())
 
 
+def strip_files(folder: Path) -> dict[int, Path]:
+    """All strips so far by epoch, the first epoch first."""
+    files = sorted((folder / FOLDER).glob("epoch-*.png"))
+    return {int(file.stem.removeprefix("epoch-")): file for file in files}
+
+
+def strip_name(epoch: int) -> str:
+    """What the tracker and the artifact call the strip of an epoch."""
+    return f"{FOLDER}/{epoch:05d}.png"
+
+
+def read_strip(file: Path) -> npt.NDArray[np.uint8]:
+    """A strip's picture (h, w, 3)."""
+    with Image.open(file) as image:
+        return np.asarray(image.convert("RGB"))
+
+
 def sheet(folder: Path) -> npt.NDArray[np.uint8] | None:
     """All strips so far below each other, the first epoch on top; None if there are none."""
-    files = sorted((folder / FOLDER).glob("epoch-*.png"))
-    if not files:
-        return None
-    return np.concatenate([np.asarray(Image.open(file).convert("RGB")) for file in files])
+    files = strip_files(folder)
+    return np.concatenate([read_strip(file) for file in files.values()]) if files else None

@@ -28,17 +28,19 @@ from components.ddpo_lora.checkpoint import (
 )
 from components.ddpo_lora.clock import Clock
 from components.ddpo_lora.config import Config
+from components.ddpo_lora.direct import Begin, Direct
 from components.ddpo_lora.early_stop import EarlyStop
-from components.ddpo_lora.gathering import Gathered, gathered
+from components.ddpo_lora.gathering import Gathered, alone, gathered
 from components.ddpo_lora.heldout import Heldout
 from components.ddpo_lora.history import Row
+from components.ddpo_lora.interruption import Interruption
 from components.ddpo_lora.metrics import flat, reward_metrics
 from components.ddpo_lora.parallel import Group
 from components.ddpo_lora.plan import Task, owners, plan_update
 from components.ddpo_lora.policy import Policy
 from components.ddpo_lora.rollout import Rollout, draw_prompts, parts
 from components.ddpo_lora.scoring import Render, Scoring
-from components.ddpo_lora.strips import save_strip, strip_file
+from components.ddpo_lora.strips import save_strip, strip_file, strip_name
 from components.ddpo_lora.update import Update
 
 FloatArray = npt.NDArray[np.float64]
@@ -56,6 +58,7 @@ class Trainer:
         categories: of every prompt, or empty.
         render: renders in place of the reward's own renderer.
         group: the processes that train together.
+        gradient: the reward of an epoch's samples with its gradient, for method "direct".
     """
 
     def __init__(
@@ -71,7 +74,9 @@ class Trainer:
         categories: Mapping[str, str] | None = None,
         render: Render | None = None,
         group: Group | None = None,
+        gradient: Begin | None = None,
     ) -> None:
+        self._gradient = gradient
         self._config, self._work, self._tracker = config, work, tracker
         self._train_prompts = list(train_prompts)
         self._categories = categories or {}
@@ -79,10 +84,12 @@ class Trainer:
         self._statistics = PromptStatistics(config.statistics_buffer, config.statistics_min_count)
         self.policy = Policy(model, [*train_prompts, *heldout_prompts], config)
         self._scoring = Scoring(self.policy.decode, reward, render=render, overlap=config.overlap)
+        self._pause = Interruption(self._group)
         self.heldout = Heldout(
-            self.policy, self._scoring, heldout_prompts, self._categories, config, self._group
-        )
-        self.update = Update(model, config, self._group)
+            self.policy, self._scoring, heldout_prompts, self._categories, config, self._group,
+            self._pause,
+        )  # fmt: skip
+        self.update = Update(model, config, self._group, self._pause)
         self._stopping = EarlyStop(config.stop_patience)
 
     def run(self) -> list[Row]:
@@ -90,25 +97,30 @@ class Trainer:
 
         Row e holds what was measured with the policy that epoch e began with. A last row, numbered
         one higher, holds the held-out measurement of the final policy only: with `stop_patience`
-        a run may end early, and its final policy is then the best one.
+        a run may end early, and its final policy is then the best one. At SIGTERM, in any of the
+        processes, all of them raise `Preempted`.
         """
         parameters, optimizer = self.update.parameters, self.update.optimizer
         progress = load_checkpoint(self._work, parameters, optimizer)
         progress = progress or Progress(epoch=0, history=[], statistics={})
         self._statistics.restore(progress.statistics)
         self.update.guard.restore(progress.norms)
+        self.heldout.start = progress.heldout_start
         if progress.stopping:
             self._stopping.restore(progress.stopping)
         self._group.check_equal(parameters.values())
-        with self._scoring:
+        with self._pause.noticing(), self._scoring:
+            self._pause.finished = progress.epoch
             while progress.epoch < self._config.epochs and not self._stopping.over:
                 progress.history.append(self._epoch(progress.epoch))
                 progress.epoch += 1
                 progress.statistics = self._statistics.state()
                 progress.norms = self.update.guard.state()
                 progress.stopping = self._stopping.state()
+                progress.heldout_start = self.heldout.start
                 if self._group.rank == 0:
                     save_checkpoint(self._work, parameters, optimizer, progress)
+                self._pause.finished = progress.epoch
             if self._stopping.over:
                 load_best(self._work, parameters)
             clock = Clock()
@@ -130,28 +142,48 @@ class Trainer:
             self._log(row)
             return row
         rng = np.random.default_rng(derive_seed(self._config.seed, "epoch", str(epoch)))
-        prompts, rollouts, found, plan = self.roll_out(rng, clock)
-        row |= self._describe(prompts, found)
-        advantages = self.advantages(prompts, found)
-        if any(batch.any() for batch in advantages):
-            with clock.phase("update"):
-                row |= self.update(rollouts, advantages, plan)
-        else:
+        learn = self._learn_directly if self._config.method == "direct" else self._learn
+        row |= learn(rng, clock)
+        if "no_gradient" in row:
             self._say(f"epoch {epoch} teaches nothing: every sample earned its usual reward")
-            row["no_gradient"] = 1.0
         row["seconds"] = clock.seconds
         self._log(row)
         return row
+
+    def _learn(self, rng: np.random.Generator, clock: Clock) -> Row:
+        prompts, rollouts, found, plan = self.roll_out(rng, clock)
+        row = self._describe(prompts, found)
+        advantages = self.advantages(prompts, found)
+        if not any(batch.any() for batch in advantages):
+            return row | {"no_gradient": 1.0}
+        with clock.phase("update"):
+            return row | self.update(rollouts, advantages, plan)
+
+    def _learn_directly(self, rng: np.random.Generator, clock: Clock) -> Row:
+        if self._gradient is None:
+            raise ValueError('method = "direct" needs a reward with a gradient')
+        prompts, seeds = self._draw(rng)
+        reward = self._gradient(len(prompts), rng)
+        batches = len(parts(len(prompts), self._config.forward_batch))
+        plan = plan_update(batches, self.policy.deviations, self._config, rng)
+        climb = Direct(self.policy, self.update, self._config, self._group, self._pause)
+        rewards, row = climb(reward, prompts, seeds, plan, clock)
+        return self._describe(prompts, alone(rewards)) | row
+
+    def _draw(self, rng: np.random.Generator) -> tuple[list[str], list[int]]:
+        """The prompts of an epoch and a seed for each."""
+        config = self._config
+        prompts = draw_prompts(
+            self._train_prompts, config.samples_per_epoch, config.samples_per_prompt, rng
+        )
+        return prompts, [int(seed) for seed in rng.integers(2**62, size=len(prompts))]
 
     def roll_out(
         self, rng: np.random.Generator, clock: Clock
     ) -> tuple[list[str], dict[int, Rollout], Gathered, list[list[Task]]]:
         """An epoch's samples: prompts, this process's rollouts by number, scores, and the plan."""
         config = self._config
-        prompts = draw_prompts(
-            self._train_prompts, config.samples_per_epoch, config.samples_per_prompt, rng
-        )
-        seeds = [int(seed) for seed in rng.integers(2**62, size=len(prompts))]
+        prompts, seeds = self._draw(rng)
         scoring = self._scoring.begin(
             len(prompts),
             rng,
@@ -165,6 +197,7 @@ class Trainer:
         rollouts = {}
         for number, part in enumerate(batches):
             if owner[number] == self._group.rank:
+                self._pause()
                 with clock.phase("sample"):
                     rollouts[number] = self.policy.roll_out(prompts[part], seeds[part])
                 scoring.add(range(len(prompts))[part], rollouts[number].trajectory.final_bchw)
@@ -208,10 +241,11 @@ class Trainer:
 
     def _save_strip(self, epoch: int) -> None:
         done = strip_file(self._work, epoch).exists()
-        if self._config.strips_every and self._group.rank == 0 and not done:
+        wanted = self._config.strips_every and self.heldout.shows
+        if wanted and self._group.rank == 0 and not done:
             image = self._scoring.call(self.heldout.strip)
             save_strip(self._work, epoch, image)
-            self._tracker.log_image(np.concatenate(list(image), axis=1), f"strips/{epoch:05d}.png")
+            self._tracker.log_image(np.concatenate(list(image), axis=1), strip_name(epoch))
 
     def _log(self, row: Row) -> None:
         if self._group.rank == 0:

@@ -4,16 +4,21 @@ import shutil
 from contextlib import ExitStack
 from pathlib import Path
 
+import torch
 from pydantic import BaseModel
+from torch import nn
 
+from components.core.diffusion.acceleration import compile_alike, use_channels_last
 from components.core.diffusion.lora import add_lora, save_lora
 from components.core.diffusion.model import TextToImage, load_model
 from components.core.platform.device import choose_device
+from components.core.platform.memory import keep_freed_memory
 from components.core.platform.seeds import derive_seed
 from components.core.platform.tracking import Tracker
-from components.core.realism.reward import RewardFunction, load_reward
+from components.core.realism.reward import RealismReward, RewardFunction, load_reward
 from components.core.rendering.pool import RenderPool
 from components.ddpo_lora.config import Config
+from components.ddpo_lora.direct import Begin, shaded
 from components.ddpo_lora.history import Row
 from components.ddpo_lora.parallel import Group
 from components.ddpo_lora.prompts import Prompts, read_prompts
@@ -38,6 +43,8 @@ def train(
 ) -> list[Row]:
     """Open the inputs and train; see `train_adapter`."""
     device = choose_device(config.device)
+    if device == "cpu":
+        keep_freed_memory()
     prompts = read_prompts(Path(given.prompts))
     model = load_model(given.model, device=device)
     reward = load_reward(
@@ -62,11 +69,14 @@ def train_adapter(
     tracker: Tracker,
     render: Render | None = None,
     group: Group | None = None,
+    gradient: Begin | None = None,
 ) -> list[Row]:
     """Train a new adapter, write it to `work / RESULT` and return the history."""
     group = group or Group()
-    add_lora(model.unet, config.rank, seed=derive_seed(config.seed, "ddpo_lora", "adapter"))
+    equip(model, config)
     announce_prompt_minimum(config, len(prompts.train), group)
+    if gradient is None and isinstance(reward, RealismReward):
+        gradient = shaded(reward, config)
     trainer = Trainer(
         model,
         reward,
@@ -78,6 +88,7 @@ def train_adapter(
         categories=prompts.categories,
         render=render,
         group=group,
+        gradient=gradient,
     )
     history = trainer.run()
     if group.rank == 0:
@@ -87,6 +98,22 @@ def train_adapter(
         shutil.rmtree(work / RESULT, ignore_errors=True)
         partial.rename(work / RESULT)
     return history
+
+
+def equip(model: TextToImage, config: Config) -> None:
+    """Give the model's UNet an adapter and have it compute as configured."""
+    unet = model.unet
+    if config.base_precision == "bfloat16":
+        nn.Module.to(unet, torch.bfloat16)
+    add_lora(unet, config.rank, seed=derive_seed(config.seed, "ddpo_lora", "adapter"))
+    if config.gradient_checkpointing:
+        unet.enable_gradient_checkpointing()
+        if config.method == "direct":
+            model.vae.enable_gradient_checkpointing()
+    if config.channels_last:
+        use_channels_last(unet)
+    if config.compile:
+        compile_alike(unet)
 
 
 def announce_prompt_minimum(config: Config, prompts: int, group: Group) -> None:

@@ -18,6 +18,7 @@ from components.core.diffusion.model import TextToImage
 from components.core.diffusion.step import Step
 from components.core.errors import UserError
 from components.ddpo_lora.config import Config
+from components.ddpo_lora.interruption import Pause, no_pause
 from components.ddpo_lora.loss import kl_to_reference, policy_loss
 from components.ddpo_lora.parallel import Group
 from components.ddpo_lora.plan import Task
@@ -40,17 +41,27 @@ class Update:
         guard: what refuses gradients that stand out.
     """
 
-    def __init__(self, model: TextToImage, config: Config, group: Group | None = None) -> None:
+    def __init__(
+        self,
+        model: TextToImage,
+        config: Config,
+        group: Group | None = None,
+        pause: Pause = no_pause,
+    ) -> None:
         self._model = model
         self._config = config
         self._group = group or Group()
+        self._pause = pause
         self.parameters: dict[str, torch.nn.Parameter] = {
             name: parameter
             for name, parameter in model.unet.named_parameters()
             if parameter.requires_grad
         }
         self.optimizer = torch.optim.AdamW(
-            self.parameters.values(), lr=config.learning_rate, weight_decay=config.weight_decay
+            self.parameters.values(),
+            lr=config.learning_rate,
+            weight_decay=config.weight_decay,
+            fused=model.device.type == "cuda",
         )
         self.steps = 0
         self.guard = NormGuard(config.skip_gradients_above)
@@ -77,9 +88,11 @@ class Update:
         self, rollouts: Mapping[int, Rollout], weights: Sequence[Tensor], tasks: Sequence[Task]
     ) -> dict[str, float]:
         """One optimizer step on the forward batches of `tasks`."""
-        self.optimizer.zero_grad(set_to_none=True)
+        self.begin()
         totals, count = np.zeros(len(MEASURES)), 0
-        for task in tasks:
+        for place, task in enumerate(tasks):
+            if place % self._group.size == 0:
+                self._pause()
             if task.batch not in rollouts:
                 continue  # another process's
             weights_b = weights[task.batch].to(self._model.device)
@@ -90,6 +103,20 @@ class Update:
                 )
                 count += 1
         *sums, everything = self._group.sum([*totals, count])
+        report = {key: float(value / everything) for key, value in zip(MEASURES, sums, strict=True)}
+        if self._config.kl_coefficient == 0.0:
+            del report["reference_kl"]
+        return report | self.descend()
+
+    def begin(self) -> None:
+        """Forget the gradient of the step before."""
+        self.optimizer.zero_grad(set_to_none=True)
+
+    def descend(self) -> dict[str, float]:
+        """Take an optimizer step with the gradients that the processes have collected.
+
+        Returns gradient_norm, and skipped, 1 if the safeguard refused the step.
+        """
         self._group.sum_gradients(self.parameters.values())
         norm = float(
             torch.nn.utils.clip_grad_norm_(self.parameters.values(), self._config.max_gradient_norm)
@@ -104,11 +131,8 @@ class Update:
             self.optimizer.step()
             self.steps += 1
             self._group.check_equal(self.parameters.values())
-        report = {key: float(value / everything) for key, value in zip(MEASURES, sums, strict=True)}
-        if self._config.kl_coefficient == 0.0:
-            del report["reference_kl"]
         finite = norm if np.isfinite(norm) else float("nan")
-        return report | {"gradient_norm": finite, "skipped": float(not accepted)}
+        return {"gradient_norm": finite, "skipped": float(not accepted)}
 
     def _accumulate(
         self, rollout: Rollout, weights_b: Tensor, transition: int, share: float

@@ -11,12 +11,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-<<<<<<< HEAD
-from components.core.platform.artifacts import read_manifest
-from components.core.platform.pipeline_run import runs_of
-=======
 from components.core.platform.artifacts import located, read_manifest
->>>>>>> issue6
+from components.core.platform.pipeline_run import runs_of
 from components.core.platform.tracking import quiet_mlflow
 from components.evaluation.report import compose_report
 

@@ -14,9 +14,10 @@ from typing import Any
 import deepspeed
 import torch
 from diffusers.models.attention_processor import AttnProcessor
-from torch import Tensor, nn
+from torch import nn
 from torch._C._distributed_c10d import HashStore
 
+from components.core.diffusion.acceleration import use_channels_last
 from components.core.platform.memory import keep_freed_memory
 from components.sdxl_finetune.checkpoint import SafetensorsCheckpoints
 from components.sdxl_finetune.config import Config
@@ -78,20 +79,6 @@ def use_plain_attention(unet: Any) -> None:
     """
     if unet.config.sample_size**2 <= MOST_TOKENS:
         unet.set_attn_processor(AttnProcessor())
-
-
-def use_channels_last(unet: nn.Module) -> None:
-    """Have the UNet compute with its images laid out channel by pixel.
-
-    The layout of a convolution follows from its input. The weights' own would not survive
-    DeepSpeed, which keeps them in one flat vector.
-    """
-
-    def rearrange(_: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        first, *others = inputs
-        return first.contiguous(memory_format=torch.channels_last), *others
-
-    unet.register_forward_pre_hook(rearrange)
 
 
 def join_process_group(device: str) -> None:

@@ -8,24 +8,18 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
 from diffusers import UNet2DConditionModel
 
 from components.core.diffusion.model import load_model
-from components.core.errors import UserError
 from components.core.platform.artifacts import new_artifact, open_artifact
 from components.core.platform.preemption import Preempted
-from components.core.platform.torchrun import (
-    forward_metrics,
-    shutdown_option,
-    torchrun_here,
-    train_here,
-)
+from components.core.platform.processes import train_in_group
+from components.core.platform.torchrun import forward_metrics
 from components.core.platform.tracking import Tracker
-from components.core.platform.trainjob import train_on_nodes
 from components.sdxl_finetune.config import Config
 from components.sdxl_finetune.device import announce_device, compute_device
 from components.sdxl_finetune.heldout import HELDOUT, build_heldout
@@ -41,7 +35,6 @@ from components.sdxl_finetune.shortage import encode_remedies, naming_shortage
 from components.sdxl_finetune.worker import (
     CACHE,
     CONFIG,
-    FAILURE,
     METRICS,
     RESULT,
     is_trained,
@@ -111,9 +104,8 @@ def train_in_processes(config: Config, work: Path, tracker: Tracker, gallery: Ga
     What the user gave wrong and a training process found raises UserError with its sentence.
     """
     (work / CONFIG).write_text(config.model_dump_json())
-    metrics, failure = work / METRICS, work / FAILURE
+    metrics = work / METRICS
     metrics.unlink(missing_ok=True)
-    failure.unlink(missing_ok=True)
     seen = 0
 
     def watch() -> None:
@@ -121,22 +113,7 @@ def train_in_processes(config: Config, work: Path, tracker: Tracker, gallery: Ga
         seen = forward_metrics(metrics, seen, tracker)
         gallery.show_files(work / FOLDER)
 
-    try:
-        _launch(config, work, watch)
-    except UserError as error:
-        if failure.exists():
-            raise UserError(failure.read_text(encoding="utf-8")) from error
-        raise
-
-
-def _launch(config: Config, work: Path, watch: Callable[[], None]) -> None:
-    torchrun = ["-m", "torch.distributed.run", shutdown_option()]
-    worker = ["-m", "components.sdxl_finetune.worker", str(work)]
-    if config.nodes > 1:
-        # The runtime sets PET_* variables, by which torchrun knows its node and its peers.
-        train_on_nodes(
-            "sdxl_finetune", work.stem, nodes=config.nodes, processes=config.processes,
-            command=["python", *torchrun, *worker], watch=watch,
-        )  # fmt: skip
-        return
-    train_here(torchrun_here(worker[1:], config.processes), config.processes, watch)
+    train_in_group(
+        "sdxl_finetune", "components.sdxl_finetune.worker", work, nodes=config.nodes,
+        processes=config.processes, watch=watch,
+    )  # fmt: skip

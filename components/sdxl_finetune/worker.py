@@ -10,7 +10,6 @@ tracker, and the sentence of a user's error to `WORK/failure.txt`.
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import sys
 from collections.abc import Callable, Mapping
@@ -20,15 +19,14 @@ from typing import Any
 import torch
 
 from components.core.diffusion.model import load_model
-from components.core.errors import UserError
-from components.core.platform.preemption import Preempted
+from components.core.platform.processes import ending_well
 from components.sdxl_finetune.config import Config
 from components.sdxl_finetune.data import TrainingData
 from components.sdxl_finetune.device import announce_device
 from components.sdxl_finetune.samples import FOLDER, Images, leave_file
 
 CONFIG, CACHE, CHECKPOINTS = "config.json", "cache", "checkpoints"
-METRICS, RESULT, FAILURE = "metrics.jsonl", "unet", "failure.txt"
+METRICS, RESULT = "metrics.jsonl", "unet"
 STEPS = "steps.txt"  # in the result
 
 Log = Callable[[Mapping[str, float], int], None]
@@ -73,20 +71,6 @@ def write_result(unet: Any, work: Path, steps: int) -> None:
     torch.distributed.barrier()
 
 
-def leave_reason(reason: str, work: Path) -> None:
-    """Print why a process ends, and leave it for the stage unless another process has done so.
-
-    Where all stop for the same reason, one of them says it.
-    """
-    try:
-        with (work / FAILURE).open("x", encoding="utf-8") as file:
-            file.write(reason)
-    except FileExistsError:
-        if (work / FAILURE).read_text(encoding="utf-8") == reason:
-            return
-    print(f"sdxl_finetune: process {os.environ.get('RANK', '0')}: {reason}", flush=True)
-
-
 def main() -> None:
     """Entry point of a torchrun process."""
     work = Path(sys.argv[1])
@@ -99,15 +83,8 @@ def main() -> None:
     def show(grids: Images, step: int) -> None:
         leave_file(grids, step, work / FOLDER)
 
-    try:
+    with ending_well("sdxl_finetune", work):
         train_in_process(config, work, log, show)
-    except Preempted as end:
-        if torch.distributed.get_rank() == 0:
-            print(f"sdxl_finetune: {end}", flush=True)
-        sys.exit(end.code)
-    except UserError as error:
-        leave_reason(str(error), work)
-        sys.exit(2)
     torch.distributed.destroy_process_group()
 
 

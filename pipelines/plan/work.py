@@ -61,6 +61,6 @@ def reinforcement(config: DdpoLora, model: Model) -> Work:
     wanted = config.window or max(1, round(config.steps * config.train_timestep_fraction))
     return Work(
         "ddpo_lora", cost, config.batch_size * config.accumulation, rows, samples * config.steps,
-        samples * config.inner_epochs * min(wanted, config.steps), (0,), False, False,
+        samples * config.inner_epochs * min(wanted, config.steps), (0,), True, False,
         model.other_parameters,
     )  # fmt: skip

@@ -1,11 +1,10 @@
 """An epoch as public trainers do it, to compare with: everything in series, nothing kept.
 
-Prompts are encoded anew for each batch, rewards are computed after all sampling and one by one,
-each rendering builds its scene, advantages and clipping are written out. It makes the draws that
+As in ddpo-pytorch prompts are encoded anew for each sampled batch and the embeddings kept with it,
+rewards are computed after all sampling; each rendering builds its scene and is scored by itself,
+advantages and clipping are written out. It makes the draws that
 `Trainer` makes, so that both see the same samples and take the same steps.
 """
-
-import copy
 
 import numpy as np
 import torch
@@ -49,11 +48,11 @@ def reference_epoch(
             model, embeds, seeds[part], steps=config.steps, guidance=config.guidance
         )
         images = model.decode(trajectory.final_bchw).cpu().numpy()
-        batches.append((drawn[part], trajectory, images))
+        batches.append((embeds, trajectory, images))
     rewards = []
     for image, light in zip([i for *_, images in batches for i in images], lights, strict=True):
         renderer = Renderer(**rendering.model_dump())
-        environment = copy.deepcopy(environments[light.environment])
+        environment = environments[light.environment]
         picture = renderer.render_srgb(
             unpack(image), environment, rotation=light.rotation, seed=light.seed
         )
@@ -65,9 +64,8 @@ def reference_epoch(
     for tasks in plan_update(len(batches), deviations, config, rng):
         optimizer.zero_grad()
         for task in tasks:
-            names, trajectory, _ = batches[task.batch]
+            embeds, trajectory, _ = batches[task.batch]
             for index, share in task.transitions:
-                embeds = model.encode_prompts(names)
                 t, t_prev = trajectory.transitions_s[index]
                 x_t = trajectory.latents_bschw[:, index]
                 v = guided_velocity(

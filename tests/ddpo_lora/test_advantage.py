@@ -31,8 +31,30 @@ def test_old_rewards_count_until_the_buffer_is_full() -> None:
     assert statistics.count("a") == 2
 
 
-def test_equal_rewards_have_no_advantage() -> None:
-    assert not PromptStatistics(4, 1).advantages(["a", "a"], [0.3, 0.3]).any()
+@pytest.mark.parametrize("reward", [0.0, 0.3, 0.35, -0.1, 1e6 / 3])
+@pytest.mark.parametrize("count", [2, 3, 7, 12])
+def test_equal_rewards_have_no_advantage_at_all(reward: float, count: int) -> None:
+    """Exactly none, though the mean of three times 0.35 is not 0.35."""
+    for min_count in (1, 16):
+        statistics = PromptStatistics(16, min_count)
+        assert not statistics.advantages(["a"] * count, [reward] * count).any()
+        assert not statistics.advantages(["a"] * count, [reward] * count).any()
+    assert not group_advantages(["a"] * count, [reward] * count).any()
+
+
+def test_float32_rounding_is_no_difference_and_a_ten_thousandth_is() -> None:
+    nearly = [0.35, float(np.nextafter(np.float32(0.35), np.float32(1.0)))]
+    different = [0.35, 0.3501]
+    for advantages in (lambda *given: PromptStatistics(4, 1).advantages(*given), group_advantages):
+        assert not advantages(["a", "a"], nearly).any()
+        assert np.abs(advantages(["a", "a"], different)).min() > 0.9
+
+
+def test_a_reward_outside_its_prompts_buffer_is_no_equal() -> None:
+    """The first of three has left the buffer, whose rewards are equal among themselves."""
+    advantages = PromptStatistics(2, 1).advantages(["a"] * 3, [9.0, 1.0, 1.0])
+    assert advantages[0] > 0
+    assert not advantages[1:].any()
 
 
 def test_state_survives_and_restores() -> None:

@@ -4,8 +4,10 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
 from components.core.diffusion.lora import add_lora, load_lora, save_lora
+from components.core.diffusion.model import load_model
 from components.core.diffusion.small import SmallConfig, build_small
 from components.core.errors import UserError
 from components.core.platform.tracking import NullTracker
@@ -74,6 +76,23 @@ def test_the_adapter_of_another_base(tmp_path: Path) -> None:
                         text_hidden=32))  # fmt: skip
     with pytest.raises(UserError, match="adapter of another base model"):
         load_lora(other, tmp_path)
+
+
+def test_the_adapter_of_another_base_of_the_same_shape(tmp_path: Path) -> None:
+    """In another precision the base is still itself; adapters from elsewhere are not refused."""
+    model = micro_model()
+    model.save(tmp_path / "base")
+    add_lora(model.unet, 2)
+    save_lora(model.unet, tmp_path / "lora")
+    for dtype in (torch.float32, torch.bfloat16):
+        load_lora(load_model(str(tmp_path / "base"), dtype=dtype), tmp_path / "lora")
+    other = micro_model()
+    with torch.no_grad():
+        other.unet.conv_in.weight += 0.01
+    with pytest.raises(UserError, match="adapter of another base model"):
+        load_lora(other, tmp_path / "lora")
+    (tmp_path / "lora" / "base.json").unlink()
+    load_lora(other, tmp_path / "lora")
 
 
 def test_checkpoints_of_another_rank(tmp_path: Path) -> None:

@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
+from scipy.stats import ttest_rel
 
 from components.core.diffusion.lora import add_lora
 from components.core.platform.tracking import NullTracker
-from components.ddpo_lora.metrics import diversity, flat, reward_metrics
+from components.ddpo_lora.history import figure
+from components.ddpo_lora.metrics import diversity, flat, paired_change, reward_metrics
 from components.ddpo_lora.strips import save_strip, sheet
 from components.ddpo_lora.trainer import Trainer
 from tests.ddpo_lora.micro import HELDOUT, PROMPTS, micro_config, micro_model
@@ -45,6 +47,32 @@ def test_rewards_are_described_without_those_that_are_missing() -> None:
     assert reward_metrics("r", np.array([np.nan])) == {}
 
 
+def test_a_paired_change_and_its_interval_against_scipy() -> None:
+    rng = np.random.default_rng(0)
+    start, now = rng.normal(size=(2, 20))
+    now[3] = np.nan
+    found = paired_change("c", start, now)
+    known = np.isfinite(now)
+    interval = ttest_rel(now[known], start[known]).confidence_interval(0.95)
+    assert found["c"] == pytest.approx(float((now - start)[known].mean()))
+    assert (found["c_low"], found["c_high"]) == pytest.approx((interval.low, interval.high))
+    assert paired_change("c", start[:1], now[:1]) == {}
+
+
+def test_the_figure_has_a_band_around_the_heldout_curve() -> None:
+    rows = [
+        {"epoch": e, "train_reward": 0.1 * e, "heldout_reward": 1.0 + e, "heldout_change": e,
+         "heldout_change_low": e - 0.5, "heldout_change_high": e + 0.5}
+        for e in range(3)
+    ]  # fmt: skip
+    (axes,) = figure(rows).axes
+    (band,) = axes.collections
+    corners = band.get_paths()[0].vertices
+    assert corners[:, 1].min() == pytest.approx(0.5)
+    assert corners[:, 1].max() == pytest.approx(3.5)
+    assert not figure([{"epoch": 0, "train_reward": 1.0}]).axes[0].collections
+
+
 def test_diversity_is_none_of_one_sample_and_zero_of_equal_ones() -> None:
     assert diversity(np.eye(3, dtype=np.float32)) == pytest.approx(1.0)
     assert diversity(np.ones((4, 2), np.float32)) == pytest.approx(0.0, abs=1e-6)
@@ -72,6 +100,7 @@ def test_an_epoch_logs_everything_and_strips_show_the_same_samples(tmp_path: Pat
         "train_reward", "train_reward_std", "train_reward_q10", "train_reward_q50",
         "train_reward_q90", "train_reward/brick", "train_reward/wood", "heldout_reward",
         "heldout_reward_q50", "heldout_reward/stone", "heldout_gold_reward", "gold_reward",
+        "heldout_change", "heldout_change_low", "heldout_change_high",
         "train_diversity", "heldout_diversity", "ratio", "ratio_deviation", "clip_fraction",
         "approx_kl", "reference_kl", "gradient_norm", "skipped_steps", "dropped",
         "seconds/sample", "seconds/decode", "seconds/render", "seconds/score", "seconds/update",

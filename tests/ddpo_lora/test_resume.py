@@ -9,8 +9,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 
+from components.core.platform.preemption import Preempted
 from components.core.platform.tracking import NullTracker
 from components.ddpo_lora.stage import write
 from tests.ddpo_lora.micro import HELDOUT, PROMPTS, micro_config, micro_model, redness
@@ -18,15 +20,16 @@ from tests.ddpo_lora.micro import HELDOUT, PROMPTS, micro_config, micro_model, r
 KILLED_AT = 3  # the third scoring after the first held-out measurement is in epoch 2
 
 
-def train(folder: Path, *, suicidal: bool = False) -> list[dict[str, Any]]:
+def train(folder: Path, *, signalled: int = 0) -> list[dict[str, Any]]:
+    """signalled: what this process sends itself while it trains."""
     torch.set_num_threads(1)
     calls = 0
 
     def reward(*arguments: Any) -> Mapping[str, Any]:
         nonlocal calls
         calls += 1
-        if suicidal and calls > KILLED_AT:
-            os.kill(os.getpid(), signal.SIGKILL)
+        if signalled and calls > KILLED_AT:
+            os.kill(os.getpid(), signalled)
         return redness(*arguments)
 
     return write(
@@ -47,8 +50,43 @@ def adapter(folder: Path) -> dict[str, bytes]:
     return {file.name: file.read_bytes() for file in files}
 
 
-def test_a_killed_run_ends_as_an_undisturbed_one(tmp_path: Path) -> None:
-    undisturbed = train(tmp_path / "undisturbed")
+def without_times(history: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{key: row[key] for key in row if key != "seconds"} for row in history]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[dict[str, Any]]]:
+    folder = tmp_path_factory.mktemp("undisturbed")
+    return folder, train(folder)
+
+
+def test_sigterm_ends_with_143_and_loses_no_finished_epoch(
+    tmp_path: Path, undisturbed: tuple[Path, list[dict[str, Any]]]
+) -> None:
+    """Asked while epoch 2 is scored, which is before its update; the stage's process goes on."""
+
+    def unhandled(number: int, frame: object) -> None:
+        raise AssertionError("nobody awaits SIGTERM")
+
+    before = signal.signal(signal.SIGTERM, unhandled)
+    try:
+        with pytest.raises(Preempted, match=r"in epoch 2; the 2 epochs before are saved") as end:
+            train(tmp_path, signalled=signal.SIGTERM)
+        assert signal.getsignal(signal.SIGTERM) is unhandled
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert end.value.code == 128 + signal.SIGTERM
+    assert [path.name for path in (tmp_path / "work").glob("*")] == ["checkpoint-00002"]
+    assert not (tmp_path / "lora").exists()
+    resumed = train(tmp_path)
+    folder, history = undisturbed
+    assert adapter(tmp_path) == adapter(folder)
+    assert without_times(resumed) == without_times(history)
+
+
+def test_a_killed_run_ends_as_an_undisturbed_one(
+    tmp_path: Path, undisturbed: tuple[Path, list[dict[str, Any]]]
+) -> None:
     killed = tmp_path / "killed"
     died = subprocess.run(
         [sys.executable, "-m", "tests.ddpo_lora.test_resume", str(killed)],
@@ -63,10 +101,9 @@ def test_a_killed_run_ends_as_an_undisturbed_one(tmp_path: Path) -> None:
     progress = json.loads((checkpoint / "progress.json").read_text())
     assert progress["epoch"] == 2
     resumed = train(killed)
-    assert adapter(killed) == adapter(tmp_path / "undisturbed")
-    for row in (*undisturbed, *resumed):
-        del row["seconds"]
-    assert resumed == undisturbed
+    folder, history = undisturbed
+    assert adapter(killed) == adapter(folder)
+    assert without_times(resumed) == without_times(history)
 
 
 def test_a_half_written_checkpoint_is_ignored_and_whole_ones_do_not_pile_up(
@@ -82,4 +119,4 @@ def test_a_half_written_checkpoint_is_ignored_and_whole_ones_do_not_pile_up(
 
 
 if __name__ == "__main__":
-    train(Path(sys.argv[1]), suicidal=True)
+    train(Path(sys.argv[1]), signalled=signal.SIGKILL)

@@ -109,13 +109,15 @@ def test_hacking_the_reward_ends_the_run_with_the_best_adapter(tmp_path: Path) -
     assert unmoved == (best == 0)
 
 
+@pytest.mark.parametrize("changes", [{}, {"advantages": "group", "samples_per_prompt": 4}])
+@pytest.mark.parametrize("value", [0.3, 0.35])
 def test_equal_rewards_change_nothing_and_the_run_goes_on(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], value: float, changes: dict[str, Any]
 ) -> None:
     def equal(grids_nhwc: Any, *_: Any) -> dict[str, Any]:
-        return {"reward": np.full(len(grids_nhwc), 0.3)}
+        return {"reward": np.full(len(grids_nhwc), value)}
 
-    subject = trainer(tmp_path, equal, epochs=2)
+    subject = trainer(tmp_path, equal, epochs=2, **changes)
     before = weights(subject)
     history = subject.run()
     assert [row.get("no_gradient") for row in history] == [1.0, 1.0, None]

@@ -87,6 +87,50 @@ def test_the_next_batch_is_sampled_while_one_is_scored() -> None:
     assert scored.dropped == 0
 
 
+def test_batches_that_wait_are_rendered_together() -> None:
+    """Three batches come in while the first is decoded; render processes get all at once."""
+    added, sizes = threading.Event(), []
+
+    def decode(latents: torch.Tensor) -> Any:
+        added.wait(timeout=60.0)
+        return np.full((len(latents), 16, 16, 3), 0.5, np.float32)
+
+    def render(grids: Any, lights: Any) -> list[Any]:
+        sizes.append(len(grids))
+        return [np.full((24, 24, 3), 100, np.uint8)] * len(grids)
+
+    with Scoring(decode, real_reward(), render=render, overlap=True) as scoring:
+        work = scoring.begin(6, np.random.default_rng(0), Clock())
+        for start in (0, 2, 4):
+            work.add([start, start + 1], torch.zeros(2, 1))
+        added.set()
+        numbers, scored = work.finish()
+    assert sizes == [6]
+    assert numbers == list(range(6))
+    assert scored.dropped == 0
+
+
+def test_strips_are_made_by_what_renders_and_a_failure_is_grey(tmp_path: Path) -> None:
+    def half(grids: Any, lights: Any) -> list[Any]:
+        return [None if i % 2 else np.full((24, 24, 3), 7, np.uint8) for i in range(len(grids))]
+
+    model = micro_model()
+    config = micro_config(steps=2, strips_every=1, strip_prompts=2, strip_seeds=2)
+    add_lora(model.unet, config.rank)
+    arguments = (model, real_reward(), PROMPTS)
+    trainer = Trainer(*arguments, HELDOUT, config, tmp_path, NullTracker(), render=half)
+    strip = trainer.heldout.strip()
+    assert strip.shape == (4, 24, 24, 3)
+    assert strip[:, 0, 0, 0].tolist() == [7, 128, 7, 128]
+
+
+def test_without_heldout_prompts_there_are_no_strips(tmp_path: Path) -> None:
+    model, config = micro_model(), micro_config(steps=2, epochs=1, strips_every=1)
+    add_lora(model.unet, config.rank)
+    Trainer(model, redness, PROMPTS, [], config, tmp_path, NullTracker()).run()
+    assert not (tmp_path / "strips").exists()
+
+
 def test_a_failure_in_the_thread_reaches_the_caller() -> None:
     def decode(latents: torch.Tensor) -> Any:
         raise RuntimeError("out of memory")

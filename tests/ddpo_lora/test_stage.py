@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from safetensors.torch import load_file
@@ -12,6 +13,7 @@ from components.ddpo_lora.stage import run
 from tests.ddpo_lora.micro import HELDOUT, PROMPTS, micro_config, micro_model
 from tests.ddpo_lora.real import RENDERING, save_reward
 from tests.ddpo_lora.test_metrics import Recorder
+from tests.nodes import two_nodes_here
 
 
 @pytest.fixture(scope="module")
@@ -28,12 +30,24 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {name: folder / name for name in ("model", "reward", "prompts")}
 
 
+def two_processes(**changes: Any) -> Config:
+    return micro_config(
+        **{
+            "batch_size": 4, "forward_batch": 2, "steps": 2, "epochs": 2, "rendering": RENDERING,
+            "overlap": True, "strips_every": 2, **changes,
+        }
+    )  # fmt: skip
+
+
+def rewards(artifact: Path) -> list[float]:
+    """The training rewards of all epochs but the last, which is a measurement only."""
+    lines = (artifact / "history.jsonl").read_text().splitlines()[:-1]
+    return [json.loads(line)["train_reward"] for line in lines]
+
+
 @pytest.mark.parametrize("processes", [1, 2])
 def test_artifacts_in_adapter_out(inputs: dict[str, Path], tmp_path: Path, processes: int) -> None:
-    config = micro_config(
-        processes=processes, batch_size=4, forward_batch=2, steps=2, epochs=2, rendering=RENDERING,
-        overlap=True, render_workers=2 - processes, strips_every=2,
-    )  # fmt: skip
+    config = two_processes(processes=processes, render_workers=2 - processes)
     recorder = Recorder()
     run(
         config, **inputs, environments="", output=tmp_path / "lora", work=tmp_path / "work",
@@ -50,3 +64,19 @@ def test_artifacts_in_adapter_out(inputs: dict[str, Path], tmp_path: Path, proce
     assert recorder.metrics[1]["train_reward"] == json.loads(history[1])["train_reward"]
     assert "seconds/render" in recorder.metrics[0]
     assert recorder.images["strips.png"].shape[2] == 3
+    assert {"strips/00000.png", "strips/00002.png"} <= set(recorder.images)
+    assert sorted(file.name for file in (tmp_path / "lora" / "strips").iterdir()) == [
+        "00000.png", "00002.png",
+    ]  # fmt: skip
+
+
+def test_two_nodes_train_as_two_processes(
+    inputs: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pictures and metrics arrive from the nodes too."""
+    monkeypatch.setattr("components.core.platform.processes.train_on_nodes", two_nodes_here)
+    config, recorder = two_processes(processes=1, nodes=2), Recorder()
+    places = {"output": tmp_path / "lora", "work": tmp_path / "key.work"}
+    run(config, **inputs, environments="", **places, tracker=recorder)
+    assert {"strips/00000.png", "strips/00002.png", "strips.png"} <= set(recorder.images)
+    assert recorder.metrics[1]["train_reward"] == pytest.approx(rewards(tmp_path / "lora")[1])

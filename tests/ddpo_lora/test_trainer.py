@@ -1,10 +1,12 @@
 """The training loop on a micro model: what it must not get wrong, and that it learns."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from torch._dynamo.utils import counters
 
 from components.core.diffusion.lora import add_lora, lora_disabled
 from components.core.diffusion.model import TextToImage
@@ -18,6 +20,7 @@ from components.ddpo_lora.rollout import (
     trainable_steps,
 )
 from components.ddpo_lora.trainer import Trainer
+from components.ddpo_lora.training import equip
 from tests.ddpo_lora.micro import HELDOUT, PROMPTS, micro_config, micro_model, redness
 
 
@@ -31,23 +34,88 @@ def rolled_out(subject: Trainer) -> list[Rollout]:
     return list(subject.roll_out(np.random.default_rng(0), Clock())[1].values())
 
 
+HALF = {"precision": "bfloat16"}
+
+
 @pytest.mark.parametrize("guidance", [1.0, 5.0])
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_the_importance_ratio_is_exactly_one_before_the_first_update(
-    tmp_path: Path, guidance: float, precision: str
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        HALF,
+        HALF | {"base_precision": "bfloat16"},
+        HALF | {"channels_last": True, "gradient_checkpointing": True},
+    ],
+    ids=["float32", "bfloat16", "base in bfloat16", "laid out and checkpointed"],
+)
+def test_the_importance_ratio_is_exactly_one_before_an_update(
+    tmp_path: Path, guidance: float, changes: dict[str, Any]
 ) -> None:
-    config = micro_config(guidance=guidance, precision=precision)
+    """With an adapter that has learnt something already: a new one would hide its own errors."""
+    check_ratios(micro_config(guidance=guidance, **changes), tmp_path)
+
+
+def test_the_importance_ratio_of_a_compiled_policy_is_exactly_one(tmp_path: Path) -> None:
+    torch.compiler.reset()
+    check_ratios(micro_config(guidance=5.0, compile=True, **HALF), tmp_path)
+    assert counters["inductor"]["fxgraph_cache_hit"] + counters["inductor"]["fxgraph_cache_miss"]
+
+
+def check_ratios(config: Config, work: Path) -> None:
     model = micro_model()
-    subject = trainer(config, tmp_path, model)
+    equip(model.unet, config)
+    subject = Trainer(model, redness, PROMPTS, HELDOUT, config, work, NullTracker())
+    perturb(subject)
     for rollout in rolled_out(subject):
         assert rollout.trajectory.latents_bschw.dtype == torch.float32
         for index in trainable_steps(model, config.steps):
             step = evaluate_transition(
-                model, rollout, index, guidance=guidance, precision=precision
+                model, rollout, index, guidance=config.guidance, precision=config.precision
             )
             assert step.log_prob.requires_grad
             old = rollout.trajectory.log_probs_bs[:, index]
             assert torch.equal(step.log_prob.detach(), old)
+
+
+def perturb(subject: Trainer) -> None:
+    """An adapter far enough from zero to change every sample, the same each time."""
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for parameter in subject.update.parameters.values():
+            assert parameter.dtype == torch.float32
+            parameter.add_(0.1 * torch.randn(parameter.shape, generator=generator))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"channels_last": True},
+        {"gradient_checkpointing": True},
+        HALF | {"base_precision": "bfloat16"},
+    ],
+)
+def test_other_ways_of_computing_take_the_same_step(
+    tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    """One update with the same advantages; bfloat16 agrees in direction."""
+    moved = []
+    for name, given in (("plain", {}), ("other", changes)):
+        config, model = micro_config(batch_size=8, heldout_samples=0, **given), micro_model()
+        equip(model.unet, config)
+        subject = Trainer(model, redness, PROMPTS, HELDOUT, config, tmp_path / name, NullTracker())
+        perturb(subject)
+        before = vector(subject)
+        _, rollouts, _, plan = subject.roll_out(np.random.default_rng(0), Clock())
+        subject.update(rollouts, np.split(np.linspace(-2.0, 1.0, 8), 2), plan)
+        gradients = [p.grad for p in subject.update.parameters.values()]
+        moved.append(torch.cat([g.flatten() for g in gradients if g is not None]))
+        assert not torch.equal(before, vector(subject))
+    likeness = torch.nn.functional.cosine_similarity(*moved, dim=0)
+    assert likeness > (0.9 if "precision" in changes else 1.0 - 1e-5)
+
+
+def vector(subject: Trainer) -> torch.Tensor:
+    return torch.cat([p.detach().flatten() for p in subject.update.parameters.values()])
 
 
 def test_a_rollout_in_another_precision_has_other_ratios(tmp_path: Path) -> None:

@@ -103,8 +103,8 @@ def test_resources_and_image_come_from_the_recipe(compiled: tuple[Path, str]) ->
     for container in containers.values():
         gpu = "accelerator" in container.get("resources", {})
         assert container["image"] == (TRAINING if gpu else IMAGE)
-    accelerator = containers["exec-ddpo-lora"]["resources"]["accelerator"]
-    assert accelerator["resourceCount"] == "8"
+    accelerator = containers["exec-evaluation"]["resources"]["accelerator"]
+    assert accelerator["resourceCount"] == "1"
     assert accelerator["resourceType"] == "nvidia.com/gpu"
     assert "accelerator" not in containers["exec-synthetic-data"]["resources"]
 
@@ -149,7 +149,7 @@ def test_long_stages_are_tried_again_and_end_in_time(compiled: tuple[Path, str])
         assert policy["backoffFactor"] == 1
         longest = float(policy["backoffMaxDuration"].rstrip("s"))
         assert longest >= (wanted.retries + 1) * seconds + waits
-    shared = pods["exec-ddpo-lora"]["emptyDirMounts"]
+    shared = pods["exec-evaluation"]["emptyDirMounts"]
     assert [(m["mountPath"], m["medium"]) for m in shared] == [("/dev/shm", "Memory")]
     # On one machine a failure is shown at once.
     assert not any("retryPolicy" in task for task in tasks_of(compiled[0] / "laptop.yaml").values())
@@ -172,17 +172,29 @@ def test_the_recipe_says_on_which_nodes_a_stage_may_run(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
-def test_several_nodes_are_described_to_the_stage(compiled: tuple[Path, str]) -> None:
+@pytest.mark.parametrize(("stage", "gpus"), [("sdxl_finetune", 24), ("ddpo_lora", 32)])
+def test_several_nodes_are_described_to_the_stage(
+    compiled: tuple[Path, str], stage: str, gpus: int
+) -> None:
+    """Each process has a GPU of those that are booked, as many in all as in the paper."""
     executors = document_of(compiled[0] / "paper.yaml")["deploymentSpec"]["executors"]
-    (variable,) = executors["exec-sdxl-finetune"]["container"]["env"]
+    (variable,) = executors[f"exec-{stage.replace('_', '-')}"]["container"]["env"]
     node = node_of({variable["name"]: variable["value"]})
     assert node.image == TRAINING
     assert node.requests == {
         "cpu": "64", "memory": "512Gi", "ephemeral-storage": "200Gi", "nvidia.com/gpu": "8",
     }  # fmt: skip
-    config = load_recipe("paper").sdxl_finetune
-    assert config.world_size == 24  # the paper's GPUs
-    assert config.world_size * config.micro_batch_size * config.accumulation == 120
+    config = getattr(load_recipe("paper"), stage)
+    assert config.processes == int(node.requests["nvidia.com/gpu"])
+    assert config.world_size == config.nodes * config.processes == gpus
+
+
+def test_the_papers_batches_are_shared_evenly_by_its_gpus() -> None:
+    tuned, reinforced = load_recipe("paper").sdxl_finetune, load_recipe("paper").ddpo_lora
+    assert tuned.world_size * tuned.micro_batch_size * tuned.accumulation == 120
+    assert reinforced.world_size * reinforced.forward_batch == reinforced.batch_size
+    cores = int(load_recipe("paper").cluster.nodes["ddpo_lora"].cpu)
+    assert reinforced.processes * (reinforced.render_workers + 1) < cores
 
 
 def test_the_compiled_file_is_a_valid_pipeline_of_kubeflow(compiled: tuple[Path, str]) -> None:

@@ -38,6 +38,7 @@ PAPER: list[tuple[str, str, Any]] = [
     ("4.3", "prompt_selection.samples_per_prompt", 10),
     ("4.3", "prompt_selection.train_prompts", 100),
     ("5", "ddpo_lora.steps", 50),
+    ("5", "ddpo_lora.world_size", 32),  # A100s
     ("5", "ddpo_lora.batch_size", 128),
     ("5", "ddpo_lora.forward_batch", 4),
     ("5", "ddpo_lora.accumulation", 2),

@@ -8,14 +8,11 @@ import torch
 from diffusers.models.attention_processor import AttnProcessor, AttnProcessor2_0
 from pydantic import ValidationError
 
+from components.core.diffusion.acceleration import use_channels_last
 from components.core.diffusion.denoiser import predict_velocity
 from components.core.diffusion.model import TextToImage, load_model
 from components.sdxl_finetune.config import Config
-from components.sdxl_finetune.engine import (
-    start_engine,
-    use_channels_last,
-    use_plain_attention,
-)
+from components.sdxl_finetune.engine import start_engine, use_plain_attention
 
 
 @pytest.fixture

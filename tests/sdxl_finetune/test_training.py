@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -24,6 +23,7 @@ from components.sdxl_finetune.config import Config
 from components.sdxl_finetune.draw import Draw
 from components.sdxl_finetune.samples import Gallery
 from components.sdxl_finetune.stage import run, train_in_processes
+from tests.nodes import two_nodes_here
 from tests.sdxl_finetune.recorder import Recorder
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -125,30 +125,6 @@ def test_sigkill_and_resume_end_bit_identically(
     assert all(torch.equal(resumed[name], value) for name, value in expected.items())
 
 
-def two_nodes_here(
-    stage: str, key: str, *, nodes: int, processes: int, command: Sequence[str],
-    watch: Callable[[], None],
-) -> None:  # fmt: skip
-    """Does with the command what the Trainer does in each pod, both nodes on this machine."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    shared = {
-        "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "PET_NNODES": str(nodes),
-        "PET_NPROC_PER_NODE": str(processes), "PET_MASTER_ADDR": "127.0.0.1",
-        "PET_MASTER_PORT": str(port),
-    }  # fmt: skip
-    assert (stage, command[0]) == ("sdxl_finetune", "python")
-    pods = [
-        subprocess.Popen(
-            [sys.executable, *command[1:]], env=os.environ | shared | {"PET_NODE_RANK": str(node)}
-        )
-        for node in range(nodes)
-    ]
-    assert [pod.wait() for pod in pods] == [0] * nodes
-    watch()
-
-
 def test_two_nodes_train_the_same_model_as_one(
     base_model: Path,
     dataset: Path,
@@ -157,7 +133,7 @@ def test_two_nodes_train_the_same_model_as_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Gradients are averaged over ranks: without that, rank 0 would learn from half the batch."""
-    monkeypatch.setattr("components.sdxl_finetune.stage.train_on_nodes", two_nodes_here)
+    monkeypatch.setattr("components.core.platform.processes.train_on_nodes", two_nodes_here)
     recorder = Recorder()
     run(
         tiny(base_model, nodes=2),
@@ -291,7 +267,7 @@ def test_the_sentence_of_a_training_process_is_the_stages(
             (tmp_path / "failure.txt").write_text(reason)
         raise UserError("one of 2 training processes failed")
 
-    monkeypatch.setattr("components.sdxl_finetune.stage.train_here", failing)
+    monkeypatch.setattr("components.core.platform.processes.train_here", failing)
     with pytest.raises(UserError, match="loss is not finite"):
         train_in_processes(config, tmp_path, NullTracker(), gallery)
     # What an attempt of before left there is not the reason of this one.

@@ -6,6 +6,8 @@ The base stays frozen; an adapter is a few hundred kilobytes of safetensors in t
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,6 +26,9 @@ from components.core.errors import UserError
 
 ADAPTER = "default"
 WEIGHTS = "pytorch_lora_weights.safetensors"
+BASE = "base.json"
+"""File beside the weights with the hash of the UNet that they were trained on."""
+SAMPLED = 16
 ATTENTION_LAYERS = ["to_q", "to_k", "to_v", "to_out.0"]
 
 
@@ -69,7 +74,7 @@ def load_lora_state(unet: UNet2DConditionModel, state: dict[str, Tensor]) -> Non
 
 
 def save_lora(unet: UNet2DConditionModel, folder: str | os.PathLike[str]) -> None:
-    """Write the adapter as safetensors that diffusers' SDXL pipeline opens."""
+    """Write the adapter as safetensors that diffusers' SDXL pipeline opens, and its base's hash."""
     # The pipeline's module takes seconds to import; those who only load an adapter need not wait.
     from diffusers import StableDiffusionXLPipeline
 
@@ -77,12 +82,36 @@ def save_lora(unet: UNet2DConditionModel, folder: str | os.PathLike[str]) -> Non
     StableDiffusionXLPipeline.save_lora_weights(
         folder, unet_lora_layers=layers, weight_name=WEIGHTS, safe_serialization=True
     )
+    (Path(folder) / BASE).write_text(json.dumps({"unet": base_hash(unet)}), encoding="utf-8")
+
+
+def base_hash(unet: nn.Module) -> str:
+    """Names, shapes and the first few numbers of all weights but an adapter's, hashed.
+
+    The numbers are rounded to bfloat16, so that a model opened in that or in float32 is the same.
+    """
+    digest = hashlib.sha256()
+    for name, parameter in unet.named_parameters():
+        if "lora_" not in name:
+            digest.update(f"{name.replace('.base_layer', '')} {tuple(parameter.shape)} ".encode())
+            first = parameter.detach().flatten()[:SAMPLED].to("cpu", torch.bfloat16)
+            digest.update(first.view(torch.int16).numpy().tobytes())
+    return digest.hexdigest()
+
+
+_OTHER_BASE = (
+    "does not fit this model: it is the adapter of another base model, give it with its own"
+)
 
 
 def load_lora(model: TextToImage, folder: str | os.PathLike[str]) -> TextToImage:
     """Attach a saved adapter to the model's UNet, in place, and return the model."""
     if not (Path(folder) / WEIGHTS).is_file():
         raise UserError(f"{folder} holds no {WEIGHTS}: expected the folder of a LoRA adapter")
+    base = Path(folder) / BASE
+    # An adapter that was trained elsewhere does not say what its base was.
+    if base.is_file() and json.loads(base.read_text("utf-8"))["unet"] != base_hash(model.unet):
+        raise UserError(f"{folder} {_OTHER_BASE}")
     try:
         model.unet.load_lora_adapter(
             str(folder),
@@ -92,10 +121,7 @@ def load_lora(model: TextToImage, folder: str | os.PathLike[str]) -> TextToImage
             use_safetensors=True,
         )
     except (RuntimeError, ValueError, KeyError, IndexError) as error:
-        raise UserError(
-            f"{Path(folder) / WEIGHTS} does not fit this model: it is the adapter of another base "
-            "model, give it with its own"
-        ) from error
+        raise UserError(f"{Path(folder) / WEIGHTS} {_OTHER_BASE}") from error
     return model
 
 

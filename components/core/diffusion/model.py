@@ -120,6 +120,10 @@ class TextToImage:
     @torch.no_grad()
     def decode(self, latents_bchw: Tensor) -> Tensor:
         """Scaled latents to images (B, H, W, 3) float32 in [0, 1]; no tiling: it leaves seams."""
+        return self.decode_with_gradient(latents_bchw)
+
+    def decode_with_gradient(self, latents_bchw: Tensor) -> Tensor:
+        """As `decode`, differentiable in the latents."""
         scale, shift = self._latent_scale()
         latents = (latents_bchw.float() / scale + shift).to(self.device, self.vae.dtype)
         images = self.vae.decode(latents, return_dict=False)[0]

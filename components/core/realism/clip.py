@@ -107,9 +107,15 @@ class ClipFeatures:
         return int(self.texts(["a"]).shape[1])
 
     def _preprocess(self, images_nhwc: Images) -> torch.Tensor:
-        """Shortest side to the model's input size, antialiased, centre crop, normalised."""
         pixels = torch.from_numpy(np.ascontiguousarray(images_nhwc)).to(self.device)
-        pixels = pixels.permute(0, 3, 1, 2).float() / 255.0
+        return self._fitted(pixels.permute(0, 3, 1, 2).float() / 255.0)
+
+    def with_gradient(self, images_bchw: torch.Tensor) -> torch.Tensor:
+        """Unit features (B, D) of sRGB images (B, 3, H, W) in [0, 1], differentiable in them."""
+        return F.normalize(self.model.encode_image(self._fitted(images_bchw)).float(), dim=-1)
+
+    def _fitted(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Shortest side to the model's input size, antialiased, centre crop, normalised."""
         rows, columns = pixels.shape[2:]
         size = self.image_size
         if (rows, columns) != (size, size):

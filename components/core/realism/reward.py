@@ -2,13 +2,13 @@
 
 One object holds everything between a decoded grid and its scores, so that training, the choice of
 prompts and evaluation measure exactly the same thing, and a test can put any function in its place.
-Nothing in it is differentiated.
+DDPO differentiates nothing in it; `score_with_gradient` is for the baseline that does.
 """
 
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,9 @@ from components.core.realism.clip import ClipFeatures
 from components.core.realism.scorer import LinearScorer
 from components.core.rendering.batch import Light, SrgbRenderer, draw_lights, render_batch
 from components.core.rendering.environments import Environment, load_environments
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 FloatArray = npt.NDArray[np.floating]
 
@@ -77,6 +80,19 @@ class RealismReward:
             name: scores.reshape(count, lights_per_sample).mean(axis=1)
             for name, scores in self.score(images).items()
         }
+
+    @property
+    def environments(self) -> Sequence[Environment]:
+        """What lights are drawn from."""
+        return self._environments
+
+    def score_with_gradient(self, images_bchw: "Tensor") -> "Tensor":
+        """The reward (B,) of sRGB images (B, 3, h, w) in [0, 1], differentiable in them."""
+        import torch
+
+        scorer = self._scorers[REWARD]
+        features = self._features.with_gradient(images_bchw)
+        return features @ torch.from_numpy(scorer.weight).to(features) + scorer.bias
 
     def draw(
         self, count: int, rng: np.random.Generator, lights_per_sample: int = 1, sharing: int = 1

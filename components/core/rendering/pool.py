@@ -44,7 +44,7 @@ def prepare_renderer(rendering: Rendering, environments: str) -> Callable[[Job],
 class RenderPool:
     """Renders grids in `count` processes; use as a context manager.
 
-    timeout: seconds for one rendering, the start of a process included.
+    timeout: seconds for one rendering.
     failures: the reasons of all that failed so far.
     """
 

@@ -3,7 +3,8 @@
 Mitsuba can take its whole process down (an LLVM abort, memory), which no `except` catches. Each
 worker therefore is a process of its own with one job in hand: when it dies, that job and no other
 is given to a fresh worker, once; then it counts as failed. With a `timeout`, a job that takes
-longer counts as failed at once: its worker is ended. What is the user's to mend
+longer counts as failed at once: its worker is ended. The start of a worker does not count, but has
+a limit of its own, `STARTING`. What is the user's to mend
 (`UserError`) is raised again here, at once. A worker is replaced after `LIFETIME`
 images, which bounds what a leak in a renderer could take.
 """
@@ -24,6 +25,8 @@ from components.core.errors import UserError
 
 LIFETIME = 2000
 ATTEMPTS = 2
+STARTING = 600.0
+"""Seconds that the start of a worker may take if jobs have a timeout."""
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -44,6 +47,7 @@ class _Worker:
     job: int | None = None
     done: int = 0
     since: float = 0.0
+    ready: bool = False
 
 
 @dataclass
@@ -60,7 +64,7 @@ class Workers(Generic[Job, Result]):
     count: int = field(default_factory=lambda: os.cpu_count() or 1)
     lifetime: int = LIFETIME
     timeout: float | None = None
-    """Seconds that a job may take, a fresh worker's start included."""
+    """Seconds that a job may take, once its worker has started."""
 
     def __post_init__(self) -> None:
         self._workers: list[_Worker] = []
@@ -92,7 +96,10 @@ class Workers(Generic[Job, Result]):
             busy = {worker.pipe: worker for worker in self._workers if worker.job is not None}
             for pipe in wait(list(busy), self._patience()):
                 worker = busy[pipe]  # type: ignore[index]
-                number, outcome = self._take(worker)
+                taken = self._take(worker)
+                if taken is None:
+                    continue  # it has started, and begins with its job now
+                number, outcome = taken
                 if isinstance(outcome, Failed) and attempts[number] < ATTEMPTS:
                     waiting.append((number, attempts[number] + 1))
                     continue
@@ -102,17 +109,22 @@ class Workers(Generic[Job, Result]):
                 open_jobs -= 1
                 yield number, Failed(number, f"it took longer than {self.timeout:g} seconds")
 
+    def _allowed(self, worker: _Worker) -> float:
+        """Seconds from `since` until the worker is late."""
+        return (self.timeout or 0.0) if worker.ready else STARTING
+
     def _patience(self) -> float | None:
         """Seconds until the first job at work is late."""
         if self.timeout is None:
             return None
-        first = min(worker.since for worker in self._workers if worker.job is not None)
-        return max(0.0, first + self.timeout - time.monotonic())
+        busy = [worker for worker in self._workers if worker.job is not None]
+        first = min(worker.since + self._allowed(worker) for worker in busy)
+        return max(0.0, first - time.monotonic())
 
     def _late(self) -> Iterator[int]:
         """End the workers whose jobs are late; the numbers of these jobs."""
         for worker in list(self._workers) if self.timeout is not None else []:
-            late = time.monotonic() - worker.since > (self.timeout or 0.0)
+            late = time.monotonic() - worker.since > self._allowed(worker)
             # An answer that lies in the pipe is no longer late.
             if worker.job is not None and late and not worker.pipe.poll():
                 worker.process.kill()
@@ -128,7 +140,7 @@ class Workers(Generic[Job, Result]):
         except OSError:
             return
 
-    def _take(self, worker: _Worker) -> tuple[int, Any]:
+    def _take(self, worker: _Worker) -> tuple[int, Any] | None:
         number = worker.job
         assert number is not None
         try:
@@ -138,6 +150,9 @@ class Workers(Generic[Job, Result]):
             reason = f"the process ended with exit code {worker.process.exitcode}"
             self._replace(worker)
             return number, Failed(number, reason)
+        if kind == "ready":
+            worker.ready, worker.since = True, time.monotonic()
+            return None
         worker.job, worker.done = None, worker.done + 1
         if worker.done >= self.lifetime:
             self._replace(worker)
@@ -171,6 +186,10 @@ def _serve(pipe: Connection, prepare: Callable[[], Callable[[Any], Any]]) -> Non
         work = prepare()
     except UserError as error:
         work = _refusal(str(error))
+    try:
+        pipe.send(("ready", None))
+    except OSError:
+        return
     while True:
         try:
             job = pipe.recv()

@@ -119,3 +119,13 @@ def test_a_job_that_takes_too_long_is_given_up_and_the_others_are_done() -> None
     assert isinstance(late, Failed)
     assert late.reason == "it took longer than 5 seconds"
     assert found == {0: 0, 2: 2, 3: 3}
+
+
+def slow_to_start() -> Callable[[int], int]:
+    time.sleep(2.0)
+    return lambda job: job
+
+
+def test_the_start_of_a_worker_is_not_its_first_jobs_time() -> None:
+    with Workers[int, int](slow_to_start, count=1, timeout=1.0) as workers:
+        assert dict(workers.run(range(3))) == {0: 0, 1: 1, 2: 2}

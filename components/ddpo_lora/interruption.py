@@ -1,0 +1,45 @@
+"""SIGTERM in the middle of an epoch: all processes end at the same point, with what is saved.
+
+An epoch is sampled from one policy and lasts minutes at full size, longer than a cluster waits, so
+it is given up: the checkpoint of the last finished one is there, and the epoch draws the same
+numbers again when the run continues.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from components.core.platform.preemption import Preempted, noticing_sigterm
+from components.ddpo_lora.parallel import Group
+
+Pause = Callable[[], None]
+
+
+def no_pause() -> None:
+    """Never ends anything."""
+
+
+class Interruption:
+    """Raises `Preempted` when called, once any process of the group has been asked to end.
+
+    All processes must call it equally often: between forward batches and optimizer steps.
+    finished: epochs that are saved, for the message.
+    """
+
+    def __init__(self, group: Group) -> None:
+        self._group = group
+        self._asked: Callable[[], bool] = lambda: False
+        self.finished = 0
+
+    @contextmanager
+    def noticing(self) -> Iterator[None]:
+        """Within this, SIGTERM ends nothing but waits for the next call."""
+        with noticing_sigterm() as asked:
+            self._asked = asked
+            yield
+
+    def __call__(self) -> None:
+        if self._group.sum([float(self._asked())])[0] > 0.0:
+            raise Preempted(
+                f"stopped by SIGTERM in epoch {self.finished}; the {self.finished} epochs before "
+                "are saved: start again to continue"
+            )

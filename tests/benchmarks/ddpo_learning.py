@@ -1,0 +1,179 @@
+"""What a held-out reward gains from as many samples, and how long that takes:
+
+    python -m tests.benchmarks.ddpo_learning                            # window against all steps
+    python -m tests.benchmarks.ddpo_learning --ways all direct --seeds 1
+
+The shipped small model with the laptop recipe's settings, the real renderer and the shipped CLIP.
+The reward tells stand-ins for photographs from renderings of the model's own samples, as
+reward_training's does, from fewer of them; the gold scorer is fitted to others. Every way and seed
+begins with the same model, prompts and reward. Reported are the change of the held-out reward with
+its paired 95 % interval, that of the gold score, and the seconds of training alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from components.core.diffusion.model import TextToImage, load_model
+from components.core.diffusion.sampler import generate_materials
+from components.core.materials.library.catalogue import sample as paint
+from components.core.materials.material import CATEGORIES
+from components.core.materials.prompt_pool import draw_prompts
+from components.core.platform.config_types import Rendering
+from components.core.platform.tracking import NullTracker
+from components.core.realism.clip import ClipFeatures
+from components.core.realism.linear import fit_linear
+from components.core.realism.reward import GOLD, REWARD, RealismReward
+from components.core.realism.scorer import LinearScorer
+from components.core.realism.stand_in import MAP_SCALE, detailed_renderer, stand_in
+from components.core.rendering.batch import draw_lights, render_batch
+from components.core.rendering.environments import load_environments
+from components.core.rendering.scene import Renderer
+from components.ddpo_lora.config import Config
+from components.ddpo_lora.prompts import Prompts
+from components.ddpo_lora.training import train_adapter
+from pipelines.recipe import load_recipe
+
+WAYS: dict[str, dict[str, Any]] = {
+    "all": {},
+    "window": {"window": 2},
+    "direct": {"method": "direct", "learning_rate": 1e-3},
+}
+MAP_SIZE = 64
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Of one training; the change's interval is over the held-out samples."""
+
+    way: str
+    seed: int
+    samples: int
+    seconds: float
+    change: float
+    low: float
+    high: float
+    gold_change: float
+
+
+def reinforce(
+    way: str, seed: int, config: Config, reward: RealismReward, prompts: Prompts
+) -> Outcome:
+    """Train a new adapter of the small model."""
+    given = Config.model_validate(config.model_dump() | WAYS[way] | {"seed": seed})
+    with tempfile.TemporaryDirectory() as work:
+        model, started = load_model("small"), time.perf_counter()
+        history = train_adapter(given, model, reward, prompts, Path(work), NullTracker())
+        seconds = time.perf_counter() - started
+    first, last = history[0], history[-1]
+    spent = sum(row["seconds"].get("heldout", 0.0) for row in history)
+    return Outcome(
+        way, seed, given.epochs * given.samples_per_epoch, seconds - spent,
+        last["heldout_change"], last["heldout_change_low"], last["heldout_change_high"],
+        last["heldout_gold_reward"] - first["heldout_gold_reward"],
+    )  # fmt: skip
+
+
+def draw(count: int, rng: np.random.Generator, *, heldout: bool) -> list[str]:
+    """As many prompts of every category."""
+    each = -(-count // len(CATEGORIES))
+    found = [draw_prompts(category, each, rng, heldout=heldout) for category in CATEGORIES]
+    return [prompt for prompts in zip(*found, strict=False) for prompt in prompts][:count]
+
+
+def build_reward(
+    model: TextToImage, config: Config, rendering: Rendering, pictures: int
+) -> RealismReward:
+    """Reward and gold scorer, each of `pictures` stand-ins and as many generated materials."""
+    rng, environments = np.random.default_rng(0), load_environments("")
+    features = ClipFeatures.load("small")
+    renderer = Renderer(**rendering.model_dump())
+    scorers = {}
+    for name in (REWARD, GOLD):
+        prompts = draw(pictures, rng, heldout=False)
+        seeds = [int(seed) for seed in rng.integers(2**31, size=pictures)]
+        materials = generate_materials(model, prompts, seeds, config.steps, config.guidance)
+        lights = draw_lights(pictures, len(environments), rng)
+        generated = render_batch(renderer, materials, environments, lights)
+        scorers[name] = _fit(features, _photographs(pictures, rendering, rng), generated)
+    return RealismReward(renderer, environments, features, scorers)
+
+
+def _photographs(count: int, rendering: Rendering, rng: np.random.Generator) -> NDArray[np.uint8]:
+    environments, camera = load_environments(""), detailed_renderer(rendering)
+    pictures = []
+    for number in range(count):
+        category = CATEGORIES[number % len(CATEGORIES)]
+        environment = environments[int(rng.integers(len(environments)))]
+        material = paint(category, rng, MAP_SCALE * MAP_SIZE)
+        pictures.append(stand_in(material, camera, environment, rng))
+    return np.stack(pictures)
+
+
+def _fit(
+    features: ClipFeatures, real: NDArray[np.uint8], generated: NDArray[np.uint8]
+) -> LinearScorer:
+    """Least squares towards 1 for the real and 0 for the generated, the reward's first term."""
+    rows = features.images(np.concatenate([real, generated]))
+    x = torch.from_numpy(rows)
+    y = torch.tensor([1.0] * len(real) + [0.0] * len(generated))
+    return fit_linear(
+        rows, lambda score, batch: (score(x[batch]) - y[batch]).square().mean(),
+        steps=1000, batch=64, start=0.5, learning_rate=1e-3, weight_decay=1e-2,
+    )  # fmt: skip
+
+
+def main(arguments: list[str] | None = None) -> list[Outcome]:
+    """Print a line for each training, and the means of every way."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--ways", nargs="+", choices=sorted(WAYS), default=["all", "window"])
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--epochs", type=int, default=12)
+    parser.add_argument("--heldout", type=int, default=48, help="samples of a measurement")
+    parser.add_argument("--pictures", type=int, default=128, help="of each kind, for a scorer")
+    parser.add_argument("--json", action="store_true")
+    given = parser.parse_args(arguments)
+    rng = np.random.default_rng(1)
+    recipe = load_recipe("laptop").ddpo_lora
+    changes = {
+        "epochs": given.epochs, "heldout_every": given.epochs, "heldout_samples": given.heldout,
+        "strips_every": 0,
+    }  # fmt: skip
+    config = recipe.model_copy(update=changes)
+    prompts = Prompts(draw(32, rng, heldout=False), draw(64, rng, heldout=True), {})
+    reward = build_reward(load_model("small"), config, config.rendering, given.pictures)
+    outcomes = []
+    for seed in range(given.seeds):
+        for way in given.ways:
+            one = reinforce(way, seed, config, reward, prompts)
+            outcomes.append(one)
+            if not given.json:
+                print(
+                    f"{one.way:7} seed {one.seed}: held-out {one.change:+.4f} "
+                    f"({one.low:+.4f} to {one.high:+.4f}), gold {one.gold_change:+.4f}, "
+                    f"{one.seconds:.1f} s for {one.samples} samples",
+                    flush=True,
+                )
+    if given.json:
+        print(json.dumps([asdict(one) for one in outcomes]))
+        return outcomes
+    for way in given.ways:
+        own = [one for one in outcomes if one.way == way]
+        change, gold = (np.mean([getattr(o, k) for o in own]) for k in ("change", "gold_change"))
+        seconds = np.mean([one.seconds for one in own])
+        print(f"{way:7} mean: held-out {change:+.4f}, gold {gold:+.4f}, {seconds:.1f} s")
+    return outcomes
+
+
+if __name__ == "__main__":
+    main()

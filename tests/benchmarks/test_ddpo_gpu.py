@@ -1,0 +1,46 @@
+"""The GPU benchmark of stage 2 on a CPU: that it runs, and that its arithmetic is right."""
+
+from pathlib import Path
+
+import pytest
+
+from components.core.diffusion.small import SmallConfig, build_small
+from components.ddpo_lora.config import Config
+from pipelines.plan.passes import Line, PassCost
+from tests.benchmarks.ddpo_gpu import epoch_flops, main, paper_days, result
+
+SDXL = PassCost(1, 1, 6.76e12, 14.1e12, 6.4e12, Line(0, 0), Line(0, 0), Line(0, 0), 0)
+
+
+def test_the_arithmetic() -> None:
+    """The paper's run: 110 epochs of 256 samples are 2.9e19 FLOP, 32 A100s for 18 hours."""
+    paper = Config(guidance=1.0)
+    flops = 110 * epoch_flops(paper, SDXL)
+    assert flops == pytest.approx(2.9e19, rel=0.02)
+    rate = 32 * 312e12
+    one = result("paper", paper, SDXL, 18 * 3600 / 110, {}, rate, 0)
+    assert one.utilisation == pytest.approx(0.0447, rel=0.02)
+    assert one.utilisation < 0.10
+    assert paper_days(one, paper, rate, SDXL) == pytest.approx(18 / 24)
+
+
+def test_a_window_leaves_the_sampling_and_guidance_doubles_both() -> None:
+    plain, window = Config(guidance=1.0), Config(guidance=1.0, window=5)
+    per_sample = epoch_flops(window, SDXL) / 256
+    assert per_sample == pytest.approx(50 * 6.76e12 + 5 * 14.1e12)
+    assert epoch_flops(plain, SDXL) / epoch_flops(window, SDXL) == pytest.approx(2.52, abs=0.01)
+    guided = window.model_copy(update={"guidance": 5.0})
+    assert epoch_flops(guided, SDXL) == 2 * epoch_flops(window, SDXL)
+
+
+def test_both_ways_run_and_are_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    build_small(["old red brick wall"], SmallConfig.micro()).save(tmp_path / "model")
+    words = ["--device", "cpu", "--base-model", str(tmp_path / "model"), "--samples", "4"]
+    words += ["--forward-batch", "2", "--steps", "4", "--window", "1", "--render-workers", "1"]
+    whole, window = main([*words, "--render-size", "16"])
+    assert (whole.name, window.name) == ("all steps", "window 1")
+    assert whole.flops > window.flops
+    for one in (whole, window):
+        assert {"sample", "decode", "render", "score", "update"} <= set(one.seconds)
+        assert one.teraflops * 1e12 == pytest.approx(one.flops / one.epoch_seconds)
+    assert "times as fast (aim 3)" in capsys.readouterr().out
