@@ -144,7 +144,8 @@ def _gate(page: Page) -> str:
             row += [rule["after"] or "–", rule["champion"] or "–"]
         note += (
             " The last columns set the champion before this run beside it. Realism and gold are "
-            "by each model's own scorers, whose scales differ; CLIP score and diversity can be compared."
+            "by each model's own scorers, whose scales differ; CLIP score and diversity can be "
+            "compared."
         )
     return (
         f'<h2>Promotion gate</h2><p class="note">{note}</p>'
