@@ -6,6 +6,7 @@ interval resamples prompts (`statistics`), and its p-value is corrected for all 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -56,16 +57,19 @@ def set_measures(
     result: dict[str, float] = {}
     for name, value in measured.items():
         result[name] = value
-        interval = jackknife(
-            lambda kept, name=name: _of_set(
-                side.features_nld[kept], [prompts[i] for i in kept], reference_md, only=name
-            ).get(name),
-            prompts,
-            value,
-        )
+        one = functools.partial(_of_some, side, prompts, reference_md, name)
+        interval = jackknife(one, prompts, value)
         if interval is not None:
             result[f"{name}_low"], result[f"{name}_high"] = interval
     return result
+
+
+def _of_some(
+    side: Side, prompts: Sequence[str], reference_md: Floats | None, name: str, kept: list[int]
+) -> float | None:
+    """One measure of some of the materials."""
+    rows = side.features_nld[kept]
+    return _of_set(rows, [prompts[i] for i in kept], reference_md, only=name).get(name)
 
 
 def _of_set(

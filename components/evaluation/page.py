@@ -127,9 +127,9 @@ def _gate(page: Page) -> str:
     """The gate's table, with the present champion's figures where there was one."""
     if not page.gate:
         return ""
-    head = ["rule", "demanded", "measured", "", "because"]
+    head = ["rule", "", "measured", "demanded", "because"]
     rows = [
-        [rule["name"], rule["limit"], rule["value"], "passed" if rule["passed"] else "not passed",
+        [rule["name"], "passed" if rule["passed"] else "not passed", rule["value"], rule["limit"],
          rule["reason"]]
         for rule in page.gate["rules"]
     ]  # fmt: skip
@@ -144,7 +144,8 @@ def _gate(page: Page) -> str:
             row += [rule["after"] or "–", rule["champion"] or "–"]
         note += (
             " The last columns set the champion before this run beside it. Realism and gold are "
-            "by each model's own scorers, whose scales differ; CLIP score and diversity compare."
+            "by each model's own scorers, whose scales differ; CLIP score and diversity can be "
+            "compared."
         )
     return (
         f'<h2>Promotion gate</h2><p class="note">{note}</p>'

@@ -25,7 +25,7 @@ VOTES = (
 )
 OTHERS_VOTES = "a study of other methods is no part of a run: realmat study create, study results"
 ABLATION = "several trainings are no part of a run: realmat ablate prompts"
-EARLY = "this run ended before it"
+EARLY = "it ended before the evaluation, or was made before this was computed"
 OTHERS = "no other method is part of a run: realmat evaluate --external NAME=DIR"
 
 

@@ -19,10 +19,10 @@ def read_votes(uri: str, after: str, before: str) -> Votes:
         total, shares = int(found["votes"]), found.get("shares", {})
         if total == 0:
             return Votes(0, 0)
-        counts = [round(float(shares[name]["share"]) * total) for name in (after, before)]
+        first, second = (round(float(shares[name]["share"]) * total) for name in (after, before))
     except (OSError, ValueError, TypeError, AttributeError, KeyError) as error:
         raise UserError(
             f"promotion_gate.votes: {uri}: {expected}: give that file, or name the study's methods "
             "with promotion_gate.votes_after and votes_before."
         ) from error
-    return Votes(*counts, total=total)
+    return Votes(first, second, total)

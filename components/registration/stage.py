@@ -75,8 +75,8 @@ def run(
     assert config.alias == judged["verdict"], (config.alias, judged["verdict"])
     origin = _json(judge / "origin.json")
     client = MlflowClient()
-    made = {**made_by(client, details), **hardware(), **versions()}
-    card = generator_card(results, details, origin, judged["rules"], made, LICENCE)
+    circumstances = {**made_by(client, details), **hardware(), **versions()}
+    card = generator_card(results, details, origin, judged["rules"], circumstances, LICENCE)
     (folder / CARD).write_text(card, encoding="utf-8")
     about = About(
         card=card,
