@@ -128,7 +128,7 @@ def test_a_damaged_map_is_the_catalogues_fault_and_set_aside(
     rows = [row(rng, f"thing_{i:02d}", "CC0", ["brick"]) for i in range(20)]
     rows[3]["height"]["bytes"] = rows[3]["height"]["bytes"][:100]
     chosen = collect(Materials(downloader, size=16, hub=serve(server, rows)), tmp_path, 20, seed=0)
-    usable, left_out = usable_sets(chosen)
+    usable, left_out, _ = usable_sets(chosen)
     assert len(usable) == 19
     assert [found.path.name for found in left_out] == ["thing_03"]
     assert "height is no readable image" in left_out[0].reason

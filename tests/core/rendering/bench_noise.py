@@ -214,7 +214,7 @@ def save_plot(rows: list[Row]) -> None:
         axes.axvline(4.0, color="grey", linestyle="--")
         axes.set_xlabel("times faster than 64 spp at depth 8 of the same size")
     left.set_ylabel("noise / spread of the score between materials")
-    right.set_ylabel("1 - Spearman's correlation with 64 spp at depth 8")
+    right.set_ylabel("1 - Spearman's correlation with them")
     left.legend(title="spp / depth, by size")
     figure.savefig(PICTURE, dpi=110)
     Image.open(PICTURE).convert("P", palette=Image.Palette.ADAPTIVE, colors=64).save(PICTURE)

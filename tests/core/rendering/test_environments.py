@@ -135,9 +135,9 @@ def test_negative_radiance_counts_as_dark(tmp_path: Path) -> None:
     radiance[4:8, 4:8], dark[4:8, 4:8] = -3.0, 0.0
     for name, image in (("negative", radiance), ("dark", dark)):
         write_hdr(tmp_path / f"{name}.exr", image)
-    found = [load_environment(tmp_path / f"{name}.exr").radiance for name in ("negative", "dark")]
-    np.testing.assert_array_equal(*found)
-    assert found[0].min() >= 0
+    one, other = (load_environment(tmp_path / f"{n}.exr").radiance for n in ("negative", "dark"))
+    np.testing.assert_array_equal(one, other)
+    assert one.min() >= 0
 
 
 def test_one_bad_file_of_a_folder_is_set_aside_and_one_given_alone_refused(

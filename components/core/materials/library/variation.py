@@ -14,6 +14,8 @@ from components.core.materials.material import FloatArray, Material
 from components.core.materials.noise import blurred, smoothstep, spectral
 from components.core.materials.seam import material_seam
 
+Mask = NDArray[np.floating]
+
 TURNABLE = frozenset(
     {"fabric", "flower", "granite", "ground", "leather", "leaves", "marble", "metal", "paper",
      "pebble", "rock", "stone"}
@@ -59,9 +61,7 @@ def variation(material: Material, rng: np.random.Generator) -> Material:
     return _repeated(varied) if tiles and large and rng.random() < 0.3 else varied
 
 
-def _recoloured(
-    albedo: FloatArray, dirt: FloatArray, wear: FloatArray, rng: np.random.Generator
-) -> FloatArray:
+def _recoloured(albedo: FloatArray, dirt: Mask, wear: Mask, rng: np.random.Generator) -> FloatArray:
     """Turned in hue, tinted, of other contrast; darker under dirt, pale where it is worn."""
     turned = albedo @ turn_of_hue(float(np.clip(rng.normal(0.0, HUE), -2 * HUE, 2 * HUE))).T
     tint = 1 + rng.normal(0.0, 0.05) + rng.normal(0.0, 0.012, 3)
@@ -75,7 +75,7 @@ def _recoloured(
 
 
 def _roughened(
-    roughness: FloatArray, dirt: FloatArray, wear: FloatArray, rng: np.random.Generator
+    roughness: FloatArray, dirt: Mask, wear: Mask, rng: np.random.Generator
 ) -> FloatArray:
     """Rougher or smoother as a whole and in its range; dirt dulls, wear polishes."""
     mean = roughness.mean()
@@ -106,8 +106,18 @@ def _cut(material: Material, rng: np.random.Generator) -> Material:
     part = int(rng.integers(-(-2 * side // 3), side + 1))
     top, left = (int(rng.integers(side - part + 1)) for _ in range(2))
     window = np.s_[top : top + part, left : left + part]
-    cut = {name: np.ascontiguousarray(values[window]) for name, values in material.maps().items()}
-    return replace(material, **cut).resized(side)
+
+    def cut(values: FloatArray) -> FloatArray:
+        return np.ascontiguousarray(values[window])
+
+    piece = replace(
+        material,
+        albedo=cut(material.albedo),
+        height=cut(material.height),
+        roughness=cut(material.roughness),
+        metallic=cut(material.metallic),
+    )
+    return piece.resized(side)
 
 
 def _repeated(material: Material) -> Material:
