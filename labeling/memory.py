@@ -70,13 +70,13 @@ class Remembering:
 
 
 def _kept(found: Judgements, tasks: Sequence[Task], origin: str) -> Iterable[Kept]:
-    key = {(task.set, task.item): task.key for task in tasks}
+    key: dict[tuple[str, int], str] = {(task.set, task.item): task.key for task in tasks}
     for a in found.annotations:
         yield Kept(
             origin, key[a.set, a.item], a.annotator, a.label, a.judged_at, a.random, a.seconds
-        )  # type: ignore[index]
+        )
     for s in found.skipped:
-        yield Kept(origin, key[s.set, s.item], s.annotator, None, s.judged_at)  # type: ignore[index]
+        yield Kept(origin, key[s.set, s.item], s.annotator, None, s.judged_at)
 
 
 def _judgements(words: Iterable[Kept], tasks: Sequence[Task]) -> Judgements:

@@ -10,9 +10,8 @@ import pytest
 from xdist.scheduler import LoadScopeScheduling
 
 LONGEST = ("tests/pipelines/test_smoke.py", "tests/pipelines/test_stack.py")
-LABELING = ("tests/labeling/test_server.py", "tests/labeling/test_server_runs.py")
-TOGETHER = {**dict.fromkeys(LONGEST, "smoke"), **dict.fromkeys(LABELING, "labeling")}
-"""Files that share a run of the smoke recipe, or a Label Studio server."""
+TOGETHER = dict.fromkeys(LONGEST, "smoke")
+"""Files that share a run of the smoke recipe."""
 OURS = ("AWS_", "LABEL_STUDIO_", "MLFLOW_TRACKING_", "REALMAT_")
 
 

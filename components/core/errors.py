@@ -8,3 +8,7 @@ the program and keeps its traceback.
 
 class UserError(Exception):
     """What the user gave cannot be used; the message is the sentence to show."""
+
+
+class Unreachable(UserError):
+    """Where the user's data lie does not answer for now, which says nothing about the data."""

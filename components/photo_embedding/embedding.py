@@ -1,39 +1,59 @@
 """Batches of images become files of CLIP features; a batch that is done is not done again.
 
 Making the images (decoding, or rendering the stand-in) runs in processes of its own, since it costs
-more than embedding on a GPU and a damaged file may take its process down.
+more than embedding on a GPU and a damaged file may take its process down. A batch may have a rest
+(that of a large shard), which is made in the next round: a process never holds more than one batch
+of images.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
-from components.core.materials.photo_chunks import Chunk, Decoded
+from components.core.materials.photo_chunks import Chunk, Decoded, following, singles
 from components.core.platform.batches import Arrays, save_arrays
 from components.core.platform.progress import track
 from components.core.realism.clip import ClipFeatures
 from components.core.rendering.workers import Failed, Workers
 
 
-def must_not_fail(job: Any, failure: Failed) -> Decoded:
+class Maker(Protocol):
+    """`Workers`, as far as they are needed here."""
+
+    def run(self, jobs: Sequence[Any], /) -> Iterator[tuple[int, Any]]: ...
+
+
+def must_not_fail(workers: Maker, job: Any, failure: Failed) -> Decoded:
     """Ends the stage: what this project makes itself is made whole."""
     raise RuntimeError(f"batch {job} could not be made: {failure.reason}")
 
 
-def set_aside(job: Any, failure: Failed) -> Decoded:
-    """Rejects all images of a chunk: which of them takes the process down is not known."""
+def one_by_one(workers: Maker, job: Any, failure: Failed) -> Decoded:
+    """Reads the images of a chunk anew, each for itself: only what fails then is set aside."""
     assert isinstance(job, Chunk)
-    reason = f"its chunk could not be read ({failure.reason})"
-    names = list(job.names) or [job.archive]
-    rejected = [(name, reason) for name in names]
-    return Decoded(np.zeros((0, 1, 1, 3), np.uint8), [], rejected, job.archive)
+    parts, rest = singles(job)
+    if not parts:
+        reason = f"it could not be read ({failure.reason})"
+        return Decoded(np.zeros((0, 1, 1, 3), np.uint8), [], [(job.archive, reason)], job.archive)
+    answers = dict(workers.run(list(parts.values())))
+    names, images, rejected = [], [], []
+    for number, name in enumerate(parts):
+        answer = answers[number]
+        if isinstance(answer, Failed):
+            rejected.append((name, f"it could not be read ({answer.reason})"))
+            continue
+        names += answer.names
+        images.append(answer.images)
+        rejected += answer.rejected
+    made = np.concatenate(images) if names else np.zeros((0, 1, 1, 3), np.uint8)
+    return Decoded(made, names, rejected, job.archive, rest)
 
 
 @dataclass(frozen=True)
@@ -43,7 +63,7 @@ class Batches:
 
     jobs: Sequence[Any]
     prepare: Callable[[], Callable[[Any], Decoded]]
-    failed: Callable[[Any, Failed], Decoded] = must_not_fail
+    failed: Callable[[Maker, Any, Failed], Decoded] = must_not_fail
     keep: bool = True
     first: int = 0
 
@@ -53,19 +73,54 @@ class Batches:
 
 
 def embed(batches: Batches, clip: ClipFeatures, work: Path, *, processes: int = 0) -> list[Path]:
-    """Embed the batches into one file each; those that `work` holds are not made again."""
+    """Embed the batches into files, in their order; those that `work` holds are not made again."""
     work.mkdir(parents=True, exist_ok=True)
     numbers = range(batches.first, batches.first + len(batches.jobs))
-    files = [work / f"images-{number:06d}.npz" for number in numbers]
-    missing = [place for place, file in enumerate(files) if not file.exists()]
-    count = min(processes or os.cpu_count() or 1, len(missing))
+    pieces: dict[int, list[Path]] = {number: [] for number in numbers}
+    jobs = dict(zip(numbers, batches.jobs, strict=True))
+    count = min(processes or os.cpu_count() or 1, len(jobs))
     with Workers(batches.prepare, count) as workers:
-        answers = workers.run([batches.jobs[place] for place in missing])
-        for number, answer in track(answers, "embedding photographs", len(missing)):
-            job = batches.jobs[missing[number]]
-            made = batches.failed(job, answer) if isinstance(answer, Failed) else answer
-            save_arrays(files[missing[number]], _arrays(made, clip, keep=batches.keep))
-    return files
+        while jobs:
+            for number in jobs:
+                pieces[number].append(_file(work, number, len(pieces[number])))
+            missing = [number for number in jobs if not pieces[number][-1].exists()]
+            files = [pieces[number][-1] for number in missing]
+            _make(batches, [jobs[number] for number in missing], files, clip, workers)
+            rests = {number: _rest(pieces[number][-1]) for number in jobs}
+            jobs = {n: following(job, rests[n]) for n, job in jobs.items() if rests[n]}
+    return [file for number in numbers for file in pieces[number]]
+
+
+def _make(
+    batches: Batches,
+    jobs: Sequence[Any],
+    files: Sequence[Path],
+    clip: ClipFeatures,
+    workers: Workers[Any, Decoded],
+) -> None:
+    """Make one file of each job; those whose process died come last."""
+    died: list[tuple[int, Failed]] = []
+
+    def keep(place: int, made: Decoded) -> None:
+        save_arrays(files[place], _arrays(made, clip, keep=batches.keep))
+
+    for place, answer in track(workers.run(jobs), "embedding photographs", len(jobs)):
+        if isinstance(answer, Failed):
+            died.append((place, answer))
+        else:
+            keep(place, answer)
+    for place, failure in died:
+        keep(place, batches.failed(workers, jobs[place], failure))
+
+
+def _file(work: Path, number: int, piece: int) -> Path:
+    """Where piece `piece` of a batch is kept."""
+    return work / f"images-{number:06d}{f'-{piece:05d}' if piece else ''}.npz"
+
+
+def _rest(file: Path) -> int:
+    with np.load(file, allow_pickle=False) as arrays:
+        return int(arrays["rest"])
 
 
 def _arrays(made: Decoded, clip: ClipFeatures, *, keep: bool) -> Arrays:
@@ -75,5 +130,6 @@ def _arrays(made: Decoded, clip: ClipFeatures, *, keep: bool) -> Arrays:
         "names": np.array(made.names, dtype=np.str_),
         "archive": np.array(made.archive),
         "rejected": np.array(json.dumps(made.rejected)),
+        "rest": np.array(made.rest),
     }
     return {**arrays, "images": made.images} if keep else arrays

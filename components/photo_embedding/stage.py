@@ -23,7 +23,7 @@ from components.core.platform.tracking import Tracker
 from components.core.realism.clip import ClipFeatures
 from components.photo_embedding.config import Config
 from components.photo_embedding.embedded import batches_of, drawer
-from components.photo_embedding.embedding import Batches, embed, set_aside
+from components.photo_embedding.embedding import Batches, embed, one_by_one
 
 KIND = "photo-features"
 LINES = pa.schema([("name", pa.string()), ("archive", pa.string())])
@@ -46,7 +46,7 @@ def run(
 def photographs(config: Config, photos: str) -> Batches:
     """The chunks of a database that is there; files that cannot be used are set aside."""
     chunks = chunks_of(photos, config.batch_size)
-    return Batches(chunks, partial(decoder, config.rendering.size), set_aside, keep=False)
+    return Batches(chunks, partial(decoder, config.rendering.size), one_by_one, keep=False)
 
 
 def stand_ins(config: Config, environments: str) -> Batches:

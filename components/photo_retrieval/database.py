@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from components.core.errors import UserError
-from components.core.materials.photo_chunks import Chunk, decode
+from components.core.materials.photo_chunks import Chunk, Decoded, decode, following
 from components.core.platform.artifacts import open_artifact
 from components.photo_retrieval.index import Features
 
@@ -112,23 +112,32 @@ class Database:
         for row, (name, archive) in enumerate(self._lines(items)):
             rows[archive][name] = row
         for archive, wanted in rows.items():
-            for chunk in self._chunks(archive, sorted(wanted)):
-                decoded = decode(chunk, int(self.about["size"]), wanted.keys())
-                gone = (wanted.keys() & set(chunk.names or wanted)) - set(decoded.names)
-                if gone:
-                    raise UserError(
-                        f"{min(gone)} was there when {chunk.root} was embedded and cannot be read "
-                        "any more: leave the photographs as they are, and start again"
-                    )
+            read: set[str] = set()
+            for decoded in self._decoded(archive, sorted(wanted)):
+                read.update(decoded.names)
                 for name, image in zip(decoded.names, decoded.images, strict=True):
                     yield wanted[name], image
+            gone = wanted.keys() - read
+            if gone:
+                raise UserError(
+                    f"{min(gone)} was there when {self.about['photos']} was embedded and cannot be "
+                    "read any more: leave the photographs as they are, and start again"
+                )
 
-    def _chunks(self, archive: str, names: Sequence[str]) -> list[Chunk]:
-        root = str(self.about["photos"]).rstrip("/")
-        if archive:
-            return [Chunk(root, archive=archive)]
-        starts = range(0, len(names), TOGETHER)
-        return [Chunk(root, tuple(names[start : start + TOGETHER])) for start in starts]
+    def _decoded(self, archive: str, names: Sequence[str]) -> Iterator[Decoded]:
+        """Images of these names, `TOGETHER` at a time."""
+        root, size = str(self.about["photos"]).rstrip("/"), int(self.about["size"])
+        if not archive:
+            for start in range(0, len(names), TOGETHER):
+                yield decode(Chunk(root, tuple(names[start : start + TOGETHER])), size)
+            return
+        chunk, wanted = Chunk(root, archive=archive, limit=TOGETHER), frozenset(names)
+        while True:
+            decoded = decode(chunk, size, wanted)
+            yield decoded
+            if not decoded.rest:
+                return
+            chunk = following(chunk, decoded.rest)
 
     def _kept(self, items: Sequence[int]) -> Iterator[tuple[int, NDArray[np.uint8]]]:
         for number, rows in self._by_part(items).items():

@@ -21,5 +21,7 @@ class Config(BaseModel, frozen=True, extra="forbid"):
         4.0, gt=0, description="Log-odds of being preferred for one unit more of the score."
     )
     neighbours: int = Field(
-        4, ge=1, description="Nearest images that each image is joined with in the TV graph."
+        5,
+        ge=1,
+        description="Nearest images of its set that each image is joined with in the TV graph.",
     )

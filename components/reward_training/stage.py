@@ -34,7 +34,7 @@ from components.reward_training.preferences import (
     read_preferences,
 )
 from components.reward_training.quality import TestData, ablation, rounded, section_6_1
-from components.reward_training.variation import nearest, total_variation
+from components.reward_training.variation import nearest, nearest_within, total_variation
 from components.reward_training.views import views
 
 KIND = "realism-scorer"
@@ -161,8 +161,9 @@ def train(
         )
     features = data.features[chosen]
     inputs, targets = torch.from_numpy(features), torch.from_numpy(label).float()
-    neighbours = torch.from_numpy(nearest(features, config.neighbours))
-
+    neighbours = torch.from_numpy(
+        nearest_within(features, data.photograph[chosen], config.neighbours)
+    )
     prefer = preference_loss(config, pairs.of(split)) if pairs is not None else None
 
     def loss(score: Score, rows: torch.Tensor) -> torch.Tensor:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +13,8 @@ import pytest
 from PIL import Image
 
 from components.core.errors import UserError
-from components.core.materials.photo_chunks import Chunk, chunks_of, decode
+from components.core.materials.photo_chunks import Chunk, chunks_of, decode, following
+from components.core.materials.photos import decode_photo
 from components.core.platform.config_types import Rendering
 from components.core.platform.tracking import NullTracker
 from components.photo_embedding import embedding
@@ -22,6 +22,7 @@ from components.photo_embedding import stage as stage_module
 from components.photo_embedding.config import Config
 from components.photo_embedding.stage import run
 from components.photo_retrieval.database import Database
+from tests.photo_embedding.faults import deadly, silent
 
 SIZE = 32
 
@@ -155,24 +156,59 @@ def test_damaged_files_and_shards_are_set_aside(tmp_path: Path, clip_folder: str
         found.check(0.01)
 
 
-def test_an_image_that_kills_its_process_costs_its_chunk(
+@pytest.mark.parametrize("where", ["files", "shard"])
+def test_an_image_that_kills_its_process_is_set_aside_alone(
+    tmp_path: Path, clip_folder: str, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    files = folder_of(tmp_path / "files", 12)
+    if where == "shard":
+        (tmp_path / "shard").mkdir()
+        files = tmp_path / "shard"
+        shard_of(files / "0.tar", range(12))
+    monkeypatch.setattr(stage_module, "decoder", deadly)
+    found = embedded(str(files), clip_folder, tmp_path / "work")
+    prefix = "0.tar/" if where == "shard" else ""
+    assert [row["source"] for row in found.rejected] == [f"{prefix}007.png"]
+    assert "exit code 3" in found.rejected[0]["reason"]
+    assert found.sources(range(11)) == [f"{prefix}{n:03d}.png" for n in range(12) if n != 7]
+
+
+def test_no_more_images_than_a_batch_are_decoded_at_a_time(
+    tmp_path: Path, clip_folder: str
+) -> None:
+    (tmp_path / "shards").mkdir()
+    shard_of(tmp_path / "shards" / "0.tar", range(13))
+    first = chunks_of(str(tmp_path / "shards"), 5)
+    assert len(first) == 1
+    sizes, chunk = [], first[0]
+    while True:
+        decoded = decode(chunk, SIZE)
+        sizes.append(len(decoded.images))
+        if not decoded.rest:
+            break
+        chunk = following(chunk, decoded.rest)
+    assert sizes == [5, 5, 3]
+    found = embedded(str(tmp_path / "shards"), clip_folder, tmp_path / "work")
+    pieces = sorted((tmp_path / "work" / "part-0.work").iterdir(), key=lambda file: file.stem)
+    assert [len(np.load(piece)["names"]) for piece in pieces] == sizes
+    assert found.sources(range(13)) == [f"0.tar/{n:03d}.png" for n in range(13)]
+    images = dict(found.images([12, 0]))
+    for row, number in enumerate((12, 0)):
+        np.testing.assert_array_equal(images[row], decode_photo(picture(number), SIZE))
+
+
+def test_a_store_that_does_not_answer_makes_no_file_unusable(
     tmp_path: Path, clip_folder: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     files = folder_of(tmp_path / "files", 12)
-    monkeypatch.setattr(stage_module, "decoder", _deadly)
+    whole = embedded(str(files), clip_folder, tmp_path / "whole")
+    with monkeypatch.context() as outage:
+        outage.setattr(stage_module, "decoder", silent)
+        with pytest.raises(UserError, match="does not answer"):
+            embedded(str(files), clip_folder, tmp_path / "work")
     found = embedded(str(files), clip_folder, tmp_path / "work")
-    assert sorted(row["source"] for row in found.rejected) == [f"{n:03d}.png" for n in range(5, 10)]
-    assert len(found) == 7
-    assert found.sources(range(7))[-1] == "011.png"
-
-
-def _deadly(size: int):  # type: ignore[no-untyped-def]
-    def work(chunk: Chunk):  # type: ignore[no-untyped-def]
-        if "007.png" in chunk.names:
-            os._exit(3)
-        return decode(chunk, size)
-
-    return work
+    assert found.rejected == []
+    np.testing.assert_array_equal(found.features[:], whole.features[:])
 
 
 @pytest.mark.parametrize("parts", [2, 3, 7])

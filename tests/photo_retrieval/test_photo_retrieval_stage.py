@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from components.core.errors import UserError
+from components.core.materials.library.catalogue import sample
 from components.core.platform.artifacts import open_artifact
 from components.core.platform.config_types import Rendering
 from components.core.platform.tracking import NullTracker
@@ -77,6 +78,23 @@ def test_unusable_files_are_set_aside_counted_and_named(tmp_path: Path, clip_fol
     counts = json.loads((out / "counts.json").read_text())
     assert counts["set_aside"] == 5
     assert counts["kept"] == sum(counts["categories"].values()) == len(index)
+
+
+def test_of_a_picture_and_its_copies_one_is_kept(tmp_path: Path) -> None:
+    """Copies as they come: stored as JPEG, made smaller, a little brighter."""
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    names = ("brick", "fabric", "marble", "wood", "metal", "grass")
+    for name in names:
+        albedo = sample(name, np.random.default_rng(1), 128).albedo
+        image = Image.fromarray((255 * albedo).astype(np.uint8))
+        image.save(photos / f"{name}-0.png")
+        image.save(photos / f"{name}-1.jpg", quality=85)
+        image.resize((112, 112), Image.Resampling.LANCZOS).save(photos / f"{name}-2.png")
+        image.point(lambda value: min(255, round(1.02 * value))).save(photos / f"{name}-3.png")
+    options = {"other_prompts": (), "duplicate_similarity": 0.985}
+    kept = rows_of(retrieve(photos, tmp_path, "small", **options))
+    assert sorted(source.partition("-")[0] for source in kept) == sorted(names)
 
 
 def test_too_many_unusable_files_fail_with_an_example(tmp_path: Path, clip_folder: str) -> None:

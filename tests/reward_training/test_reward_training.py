@@ -13,7 +13,7 @@ from components.core.realism.linear import auc, fit_linear
 from components.core.realism.scorer import LinearScorer
 from components.reward_training.config import Config
 from components.reward_training.stage import Labelled, write
-from components.reward_training.variation import nearest, total_variation
+from components.reward_training.variation import nearest, nearest_within, total_variation
 from components.reward_training.views import views
 
 DIMENSIONS = 24
@@ -106,6 +106,12 @@ def test_neighbours_are_the_nearest_and_never_the_image_itself() -> None:
     assert found.tolist() == [4, 0, 3, 2, 0] or found.tolist() == [4, 4, 3, 2, 0]
 
 
+def test_photographs_and_renderings_are_not_joined_however_alike() -> None:
+    x = unit(np.array([[1, 0.0], [1, 0.01], [1, 0.3], [0, 1], [1, 0.31]]))
+    found = nearest_within(x, np.array([True, False, True, False, True]), 2)
+    assert found.tolist() == [[2, 4], [3, 1], [4, 0], [1, 3], [2, 0]]
+
+
 def test_one_kind_of_label_only_is_a_sentence(tmp_path: Path) -> None:
     everything = data()
     broken = Labelled(**{**vars(everything), "label": np.ones_like(everything.label)})
@@ -137,6 +143,28 @@ def test_fit_linear_finds_the_least_squares_solution() -> None:
         learning_rate=0.01,
     )
     np.testing.assert_allclose(fitted(x), y.numpy(), atol=0.02)
+
+
+@pytest.mark.parametrize("features", [6, 64])
+def test_no_error_is_below_the_closed_form_and_the_fit_comes_close(features: int) -> None:
+    """Labels of 0 and 1, a fifth of them wrong: the normal equations bound what a layer can do."""
+    rng = np.random.default_rng(1)
+    x = unit(rng.normal(size=(600, features)) + 1)
+    y = (x[:, 0] > np.median(x[:, 0])) != (rng.random(600) < 0.2)
+    targets, inputs = torch.from_numpy(y).float(), torch.from_numpy(x)
+    fitted = fit_linear(
+        x,
+        lambda score, rows: (score(inputs[rows]) - targets[rows]).square().mean(),
+        steps=3000,
+        batch=64,
+        learning_rate=0.01,
+        start=0.5,
+    )
+    with_bias = np.concatenate([x, np.ones((600, 1))], axis=1).astype(np.float64)
+    best = with_bias @ np.linalg.lstsq(with_bias, y.astype(np.float64), rcond=None)[0]
+    bound, error = float(np.mean((best - y) ** 2)), float(np.mean((fitted(x) - y) ** 2))
+    assert bound - 1e-6 <= error <= 1.02 * bound
+    assert bound > 0.1  # noisy labels cannot be fitted
 
 
 def test_auc_counts_pairs_and_halves_ties() -> None:

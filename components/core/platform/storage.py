@@ -13,12 +13,11 @@ from urllib.parse import unquote, urlparse
 
 from components.core.errors import UserError
 from components.core.platform.artifacts import hash_text
+from components.core.platform.s3_stream import ATTEMPTS, S3Stream
 
 CATALOGUES = ("ambientcg", "matsynth", "polyhaven")
 """Schemes of public catalogues, which `components.core.catalogues` opens."""
 _CHECK = "check the bucket's name, the AWS_* variables"
-_ATTEMPTS = 10
-"""Waits of 1, 2, 4, … 20 s at most, so that a store which is busy or restarts is waited for."""
 
 
 class Entry(NamedTuple):
@@ -56,18 +55,21 @@ def fingerprint(uri: str) -> str:
     )
 
 
-def open_stream(uri: str) -> BinaryIO:
-    """Opens a file for reading from front to back, without a copy on this machine."""
-    if urlparse(uri).scheme != "s3":
-        return local_path(uri).open("rb")
-    bucket, key = _bucket_and_prefix(uri)
+def open_stream(uri: str, start: int = 0) -> BinaryIO:
+    """Opens a file for reading from front to back, without a copy on this machine.
+
+    start: the first byte to read. Reading raises `Unreachable` where an object's store, or the disk
+    of a file, does not answer.
+    """
+    if urlparse(uri).scheme == "s3":
+        bucket, key = _bucket_and_prefix(uri)
+        return cast(BinaryIO, S3Stream(_s3(), bucket, key, start=start))
     try:
-        return cast(BinaryIO, _s3().get_object(Bucket=bucket, Key=key)["Body"])
-    except _s3_errors() as error:
-        raise UserError(
-            f"{uri} cannot be read ({error}): check its name, the AWS_* variables and the right to "
-            "read it."
-        ) from error
+        file = local_path(uri).open("rb")
+        file.seek(start)
+    except PermissionError as error:
+        raise UserError(f"{uri} cannot be read ({error.strerror}): make it readable.") from error
+    return file
 
 
 def upload(folder: Path, uri: str, last: str = "") -> None:
@@ -192,7 +194,7 @@ def _s3() -> Any:
     import boto3
     from botocore.config import Config
 
-    retries = {"mode": "standard", "max_attempts": _ATTEMPTS}
+    retries = {"mode": "standard", "max_attempts": ATTEMPTS}
     return boto3.client("s3", config=Config(retries=retries))
 
 
