@@ -138,7 +138,7 @@ def main(arguments: list[str] | None = None) -> list[Outcome]:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--ways", nargs="+", choices=sorted(WAYS), default=["all", "window"])
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--epochs", type=int, default=12)
+    parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--heldout", type=int, default=48, help="samples of a measurement")
     parser.add_argument("--pictures", type=int, default=128, help="of each kind, for a scorer")
     parser.add_argument("--json", action="store_true")

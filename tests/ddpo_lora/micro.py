@@ -1,6 +1,7 @@
 """A model of a few thousand parameters and rewards that need no renderer, for tests of DDPO."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,9 +18,11 @@ HELDOUT = ["stone, grey stone", "paper, white paper"]
 Scores = Mapping[str, npt.NDArray[np.floating[Any]]]
 
 
-def micro_model() -> TextToImage:
-    """An untrained model which makes 32 px grids."""
-    model = build_small([*PROMPTS, *HELDOUT], SmallConfig.micro(), seed=3)
+def micro_model(levels: int = 2) -> TextToImage:
+    """An untrained model which makes 32 px grids; with one level the UNet is smaller still."""
+    config = SmallConfig.micro()
+    config = replace(config, unet_channels=config.unet_channels[:levels])
+    model = build_small([*PROMPTS, *HELDOUT], config, seed=3)
     for module in (model.unet, model.vae, model.text_encoder, model.text_encoder_2):
         module.eval().requires_grad_(False)
     # In an untrained UNet attention, and with it the adapter, hardly reaches the output.

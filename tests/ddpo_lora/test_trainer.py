@@ -9,8 +9,9 @@ import torch
 from torch._dynamo.utils import counters
 
 from components.core.diffusion.lora import add_lora, lora_disabled
-from components.core.diffusion.model import TextToImage
+from components.core.diffusion.model import TextToImage, load_model
 from components.core.platform.tracking import NullTracker
+from components.ddpo_lora.advantage import group_advantages
 from components.ddpo_lora.clock import Clock
 from components.ddpo_lora.config import Config
 from components.ddpo_lora.rollout import (
@@ -57,13 +58,13 @@ def test_the_importance_ratio_is_exactly_one_before_an_update(
 
 def test_the_importance_ratio_of_a_compiled_policy_is_exactly_one(tmp_path: Path) -> None:
     torch.compiler.reset()
-    check_ratios(micro_config(guidance=5.0, compile=True, **HALF), tmp_path)
+    check_ratios(micro_config(guidance=5.0, compile=True, steps=2, **HALF), tmp_path, levels=1)
     assert counters["inductor"]["fxgraph_cache_hit"] + counters["inductor"]["fxgraph_cache_miss"]
 
 
-def check_ratios(config: Config, work: Path) -> None:
-    model = micro_model()
-    equip(model.unet, config)
+def check_ratios(config: Config, work: Path, levels: int = 2) -> None:
+    model = micro_model(levels)
+    equip(model, config)
     subject = Trainer(model, redness, PROMPTS, HELDOUT, config, work, NullTracker())
     perturb(subject)
     for rollout in rolled_out(subject):
@@ -101,7 +102,7 @@ def test_other_ways_of_computing_take_the_same_step(
     moved = []
     for name, given in (("plain", {}), ("other", changes)):
         config, model = micro_config(batch_size=8, heldout_samples=0, **given), micro_model()
-        equip(model.unet, config)
+        equip(model, config)
         subject = Trainer(model, redness, PROMPTS, HELDOUT, config, tmp_path / name, NullTracker())
         perturb(subject)
         before = vector(subject)
@@ -226,6 +227,45 @@ def test_the_kl_penalty_keeps_the_policy_near_its_origin(tmp_path: Path) -> None
             origin = evaluate_transition(model, rollout, 1, guidance=1.0).mean
         moved.append((mean - origin).abs().mean().item())
     assert 0.0 < moved[1] < 0.7 * moved[0]
+
+
+def test_group_advantages_reach_the_update(tmp_path: Path) -> None:
+    """Of an epoch's own groups, whatever was rewarded before; the adapter moves by them."""
+    config = micro_config(
+        advantages="group", samples_per_prompt=4, epochs=2, heldout_samples=0, steps=2
+    )
+    subject = trainer(config, tmp_path)
+    prompts, _, found, _ = subject.roll_out(np.random.default_rng(0), Clock())
+    expected = group_advantages(prompts, found.scores["reward"])
+    for _ in range(2):
+        np.testing.assert_array_equal(np.concatenate(subject.advantages(prompts, found)), expected)
+    for start in (0, 4):
+        assert len(set(prompts[start : start + 4])) == 1
+        assert expected[start : start + 4].mean() == pytest.approx(0.0, abs=1e-9)
+    before = vector(subject)
+    subject.run()
+    assert not torch.equal(before, vector(subject))
+
+
+def test_latents_are_decoded_in_float32_and_whole_however_the_policy_computes(
+    tmp_path: Path,
+) -> None:
+    """SDXL's decoder overflows in float16, and tiles leave seams that the reward would see."""
+    micro_model().save(tmp_path / "model")
+    model = load_model(str(tmp_path / "model"), dtype=torch.bfloat16)
+    config = micro_config(steps=2, base_precision="bfloat16", **HALF)
+    equip(model, config)
+    kinds: list[tuple[torch.dtype, tuple[int, ...]]] = []
+
+    def look(module: Any, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
+        kinds.append((output.dtype, tuple(output.shape)))
+
+    model.vae.decoder.conv_out.register_forward_hook(look)
+    subject = Trainer(model, redness, PROMPTS, HELDOUT, config, tmp_path, NullTracker())
+    subject.roll_out(np.random.default_rng(0), Clock())
+    assert kinds == [(torch.float32, (4, 3, 32, 32))] * 2
+    assert [model.vae.use_tiling, model.vae.use_slicing] == [False, False]
+    assert {p.dtype for p in model.vae.parameters()} == {torch.float32}
 
 
 def test_prompts_are_drawn_evenly_and_in_groups() -> None:
