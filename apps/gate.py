@@ -19,7 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 PREFIX = "/gradio_api/"
 OPEN = re.compile(
-    r"queue/(join|data)|call/\w+(/\w+)?|cancel|reset/?|heartbeat/[\w-]+|startup-events|app_id/?|info/?"
+    r"queue/(join|data)|run/predict/?|call/\w+(/\w+)?|cancel|reset/?|heartbeat/[\w-]+|startup-events|app_id/?|info/?"
     r"|openapi\.json|theme\.css"
 )
 BESIDE = frozenset({"login", "logout", "monitoring", "gradio_api", "run", "vibe-edit", "runs"})
@@ -29,11 +29,15 @@ SESSION = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 @dataclass(frozen=True)
 class Gate:
-    """Stands before Gradio. functions, names: those that its page and its clients may call."""
+    """Stands before Gradio. functions, names: those that its page and its clients may call.
+
+    direct: of the functions, those that the page calls past the queue.
+    """
 
     app: ASGIApp
     functions: Collection[int]
     names: Collection[str]
+    direct: Collection[int]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
@@ -47,7 +51,7 @@ class Gate:
         body, wrong = b"", _unreadable_query(scope)
         if scope["method"] == "POST" and not wrong:
             body = await _read(receive)
-            wrong = self._wrong(body)
+            wrong = self._wrong(body, path.startswith(f"{PREFIX}run/"))
         if wrong:
             await JSONResponse({"detail": wrong}, 422)(scope, receive, send)
             return
@@ -61,7 +65,7 @@ class Gate:
             return False
         return not rest.startswith("call/") or rest.split("/")[1] in self.names
 
-    def _wrong(self, body: bytes) -> str:
+    def _wrong(self, body: bytes, direct: bool) -> str:
         """What is wrong with a body, "" if nothing is."""
         try:
             found: Any = json.loads(body)
@@ -73,7 +77,8 @@ class Gate:
         session, function = found.get("session_hash"), found.get("fn_index")
         if session is not None and not (isinstance(session, str) and SESSION.fullmatch(session)):
             return "session_hash: letters and digits are expected"
-        if function is not None and (type(function) is not int or function not in self.functions):
+        known = self.direct if direct else self.functions
+        if (direct or function is not None) and not (type(function) is int and function in known):
             return "fn_index: there is no such function"
         return ""
 

@@ -105,7 +105,8 @@ def close_gradio(app: FastAPI) -> None:
     assert inner is not None
     functions = inner.get_blocks().fns
     names = {f.api_name for f in functions.values() if f.api_visibility == "public"}
-    inner.add_middleware(Gate, functions=frozenset(functions), names=names)
+    direct = {number for number, f in functions.items() if not f.queue}
+    inner.add_middleware(Gate, functions=set(functions), names=names, direct=direct)
     answer_in_words(inner)
 
 
