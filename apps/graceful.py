@@ -26,7 +26,15 @@ class GracefulServer(uvicorn.Server):
 
 def end_heartbeats(app: FastAPI) -> None:
     """End the streams that Gradio keeps open to every page that somebody looks at."""
+    inner = gradio_of(app)
+    if inner is not None:
+        inner.stop_event.set()
+
+
+def gradio_of(app: FastAPI) -> Any:
+    """Gradio's own application inside of this one; None if there is no demo."""
     for route in app.routes:
         inner: Any = getattr(route, "app", None)
         if isinstance(route, Mount) and hasattr(inner, "stop_event"):
-            inner.stop_event.set()
+            return inner
+    return None

@@ -17,13 +17,15 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 
-from apps.graceful import GracefulServer, end_heartbeats
+from apps.gate import Gate
+from apps.graceful import GracefulServer, end_heartbeats, gradio_of
 from apps.limits import BURST, RATE, Limits
 from apps.logs import log_as_json
 from apps.materials.api import add_materials
 from apps.materials.champion import Champion
 from apps.materials.page import HEAD, PAGES, build
 from apps.materials.studio import Studio
+from apps.refusals import Problem, answer_in_words
 from apps.study.place import Place, owner_token
 from apps.study.service import Service
 from apps.study.web import add_study
@@ -71,8 +73,10 @@ def create_app(
             studio.stop()
 
     app = FastAPI(
-        title="RealMat", docs_url=None, redoc_url=None, openapi_url="/openapi.json", lifespan=life
-    )
+        title="RealMat", docs_url=None, redoc_url=None, openapi_url="/openapi.json", lifespan=life,
+        responses={422: {"model": Problem}},
+    )  # fmt: skip
+    answer_in_words(app)
     add_health(app, studio, study, telemetry)
     if study is not None:
         service = Service(study.database, study.key)
@@ -87,11 +91,23 @@ def create_app(
         theme = gr.themes.Soft(font=SYSTEM_FONTS, font_mono=("ui-monospace", "monospace"))
         app = gr.mount_gradio_app(
             app, build(studio), path="/", theme=theme, css_paths=[PAGES / "demo.css"],
-            head=HEAD, show_error=True, footer_links=[],
+            head=HEAD, show_error=True, footer_links=[], run_history=False,
         )  # fmt: skip
+        close_gradio(app)
     app.add_middleware(Limits, rate=rate, burst=rate * BURST / RATE)
     app.add_middleware(Watched, telemetry=telemetry)
     return app
+
+
+def close_gradio(app: FastAPI) -> None:
+    """Leave of Gradio what the page and its clients need, and let it refuse in words too."""
+    inner = gradio_of(app)
+    assert inner is not None
+    functions = inner.get_blocks().fns
+    names = {f.api_name for f in functions.values() if f.api_visibility == "public"}
+    direct = {number for number, f in functions.items() if not f.queue}
+    inner.add_middleware(Gate, functions=set(functions), names=names, direct=direct)
+    answer_in_words(inner)
 
 
 def add_health(
@@ -112,10 +128,13 @@ def add_health(
 
     @app.get("/readyz", tags=["health"])
     def readyz() -> JSONResponse:
-        """Whether requests can be served: the model is loaded and the database answers."""
-        ready = study is None or study.database.answers()
-        status = {"status": "ready" if ready else "the database does not answer"}
-        return JSONResponse(status, 200 if ready else 503)
+        """Whether requests can be served: the model samples and the database answers."""
+        wrong = ""
+        if study is not None and not study.database.answers():
+            wrong = "the database does not answer"
+        elif studio is not None and not studio.scheduler.works:
+            wrong = "nothing is sampled any more"
+        return JSONResponse({"status": wrong or "ready"}, 503 if wrong else 200)
 
     @app.get("/metrics", include_in_schema=False)
     def metrics() -> Response:

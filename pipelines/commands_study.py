@@ -9,7 +9,7 @@ from components.core.errors import UserError
 from pipelines.arguments import number
 from pipelines.runs import runs_folder
 
-HELP = "the comparison study: create, results, export, flag"
+HELP = "the comparison study: create, results, export, flag, close"
 
 
 def add(commands: Any) -> None:
@@ -49,6 +49,16 @@ def add(commands: Any) -> None:
     flag.add_argument("--reason", metavar="TEXT", default="doubtful", help='"" takes it back')
     add_place(flag)
     flag.set_defaults(call=_flag)
+    close = kinds.add_parser(
+        "close",
+        help="let nobody new take part",
+        description="Those who have begun may finish; results stay where they are.",
+        epilog="example: realmat study close before-after",
+    )
+    close.add_argument("name", metavar="NAME")
+    close.add_argument("--reopen", action="store_true", help="let people take part again")
+    add_place(close)
+    close.set_defaults(call=_close)
 
 
 def _add_create(kinds: Any) -> None:
@@ -122,7 +132,7 @@ def _create(given: argparse.Namespace) -> int:
         raise UserError(
             "Give what is compared: either --evaluation DIR or several --method NAME=DIR."
         )
-    from apps.study.design import QUESTION, Design, check_name, create
+    from apps.study.design import Design, check_name, create
     from apps.study.media import SIZE
     from apps.study.sources import from_evaluation, from_folders
     from components.core.platform.progress import track
@@ -131,7 +141,7 @@ def _create(given: argparse.Namespace) -> int:
 
     design = Design(
         per_survey=given.per_survey, catch_share=given.catch, repeat_share=given.repeats,
-        minimum_seconds=given.seconds, question=given.question or QUESTION, seed=given.seed,
+        minimum_seconds=given.seconds, question=given.question, seed=given.seed,
     )  # fmt: skip
     place = place_of(given)
     database = place.database()
@@ -206,4 +216,12 @@ def _flag(given: argparse.Namespace) -> int:
 
     flag(place_of(given).database(), given.name, given.participant, given.reason)
     print(f"participant {given.participant}: {given.reason or 'no longer marked'}")
+    return 0
+
+
+def _close(given: argparse.Namespace) -> int:
+    from apps.study.export import close
+
+    close(place_of(given).database(), given.name, not given.reopen)
+    print(f"{given.name}: {'open again' if given.reopen else 'closed'}")
     return 0

@@ -17,6 +17,7 @@ from apps.materials.ask import Ask
 from apps.materials.scheduler import ENDED, Full, Job, View
 from apps.materials.shelf import DOWNLOADS, MAPS, Card, Missing
 from apps.materials.studio import Studio
+from apps.refusals import Problem
 from components.core.errors import UserError
 
 SECONDS = 0.15
@@ -35,8 +36,8 @@ TYPES = {
     "glb": "model/gltf-binary", "usdz": "model/vnd.usdz+zip", "bin": "application/octet-stream",
 }  # fmt: skip
 PROBLEMS: dict[int | str, dict[str, Any]] = {
-    404: {"description": "Unknown, or no longer kept."},
-    422: {"description": "What was asked cannot be; `detail` says why."},
+    404: {"model": Problem, "description": "Unknown, or no longer kept."},
+    422: {"model": Problem, "description": "What was asked cannot be."},
 }
 
 
@@ -61,6 +62,7 @@ def jobs(studio: Studio) -> APIRouter:
     @router.post("/materials", status_code=202, responses={503: {"description": "Queue is full."}})
     async def generate(
         ask: Ask,
+        request: Request,
         response: Response,
         session: Session = "",
         wait: Annotated[float, Query(ge=0, le=300, description="Seconds to wait for it.")] = 0,
@@ -70,7 +72,7 @@ def jobs(studio: Studio) -> APIRouter:
         Send the `session` of the answer again, as X-RealMat-Session, to list what you made.
         """
         session = session or secrets.token_urlsafe(18)
-        job = studio.submit(session, ask)
+        job = studio.submit(session, ask, request.client.host if request.client else "")
         view = studio.scheduler.view(job)
         if wait:
             view = await _until_ended(studio, job, wait)

@@ -6,6 +6,7 @@ that `pages/preview.js` brings to life. Every address is relative, for servers b
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Iterator
 from html import escape
@@ -41,6 +42,10 @@ element.addEventListener('click', (event) => {
 """
 SECONDS = 0.5
 STRENGTH = 0.35
+WATCHERS = 96
+"""People whose screens are updated at once. More than the scheduler takes (`scheduler.QUEUE`), so
+that whoever waits does so in its fair queue, and sees the place there."""
+SESSION = re.compile(r"[A-Za-z0-9_-]{1,100}")
 
 
 def build(studio: Studio) -> gr.Blocks:
@@ -67,7 +72,7 @@ def build(studio: Studio) -> gr.Blocks:
         version = gr.HTML(_version(studio))
         _wire(studio, session, job, controls, make, stop, (status, result, made, version), blocks)
         _script(studio)
-    return blocks.queue(max_size=64, default_concurrency_limit=16)
+    return blocks.queue(max_size=WATCHERS, default_concurrency_limit=WATCHERS)
 
 
 def _controls(studio: Studio) -> list[Any]:
@@ -97,9 +102,9 @@ def _wire(
     status, result, made, version = shown
     outputs = [session, job, seed, stop, status, result, made, version]
 
-    def watch(session_token: str, ask: Ask) -> Iterator[list[Any]]:
-        token = session_token or secrets.token_urlsafe(18)
-        found = studio.submit(token, ask)
+    def watch(kept: Any, ask: Ask, address: str) -> Iterator[list[Any]]:
+        token = known_session(kept) or secrets.token_urlsafe(18)
+        found = studio.submit(token, ask, address)
         first = gr.update() if ask.like else ask.seed
         keep, busy = gr.update(), gr.update(interactive=True)
         view, seen = studio.scheduler.view(found), -1
@@ -120,10 +125,12 @@ def _wire(
             history(studio.shelf.of_session(token)), _version(studio),
         ]  # fmt: skip
 
-    def on_generate(session_token: str, *values: Any) -> Iterator[list[Any]]:
-        yield from _spoken(watch, session_token, lambda: _asked(values))
+    def on_generate(request: gr.Request, kept: Any, *values: Any) -> Iterator[list[Any]]:
+        yield from _spoken(watch, kept, lambda: _asked(values), request)
 
-    def more_like(event: gr.EventData, session_token: str, *values: Any) -> Iterator[list[Any]]:
+    def more_like(
+        event: gr.EventData, request: gr.Request, kept: Any, *values: Any
+    ) -> Iterator[list[Any]]:
         def ask() -> Ask:
             name = str(event._data["material"])
             words = studio.shelf.words(name)
@@ -134,22 +141,24 @@ def _wire(
                 like=like,
             )  # fmt: skip
 
-        yield from _spoken(watch, session_token, ask)
+        yield from _spoken(watch, kept, ask, request)
 
     def reuse(event: gr.EventData) -> list[Any]:
         card = studio.shelf.card(str(event._data["material"]))
         return [card.prompt, card.seed, False]
 
-    def relight(session_token: str, chosen: str) -> Any:
-        return gr.update() if not session_token else relit(studio, session_token, chosen)
+    def relight(kept: Any, chosen: str) -> Any:
+        token = known_session(kept)
+        return relit(studio, token, chosen) if token else gr.update()
 
     def cancel(job_id: str) -> None:
         found: Job | None = studio.scheduler.find(job_id)
         if found is not None:
             studio.scheduler.cancel(found)
 
-    def visit(session_token: str) -> list[Any]:
-        own = studio.shelf.of_session(session_token) if session_token else []
+    def visit(kept: Any) -> list[Any]:
+        token = known_session(kept)
+        own = studio.shelf.of_session(token) if token else []
         return [history(own), _version(studio)]
 
     hidden: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
@@ -162,10 +171,20 @@ def _wire(
     blocks.load(visit, [session], [made, version], queue=False, **hidden)
 
 
-def _spoken(watch: Any, session_token: str, ask: Any) -> Iterator[list[Any]]:
+def known_session(kept: Any) -> str:
+    """The session that a browser has kept; "" for whatever else it sends, which is any JSON."""
+    return kept if isinstance(kept, str) and SESSION.fullmatch(kept) else ""
+
+
+def _address(request: gr.Request) -> str:
+    client = request.client
+    return str(client.host) if client else ""
+
+
+def _spoken(watch: Any, kept: Any, ask: Any, request: gr.Request) -> Iterator[list[Any]]:
     """What cannot be made is said in words on the screen."""
     try:
-        yield from watch(session_token, ask())
+        yield from watch(kept, ask(), _address(request))
     except UserError as error:
         raise gr.Error(str(error), print_exception=False) from error
     except (ValidationError, ValueError, KeyError, TypeError) as error:
@@ -209,12 +228,14 @@ def _script(studio: Studio) -> None:
     """What gradio_client calls; the same as POST /api/materials and the downloads."""
 
     def generate(
-        prompt: str, count: int = 1, seed: int = 0, tileable: bool = True, light: str = ""
-    ) -> list[dict[str, Any]]:
+        request: gr.Request, prompt: str, count: int = 1, seed: int = 0, tileable: bool = True,
+        light: str = "",
+    ) -> list[dict[str, Any]]:  # fmt: skip
         """Generate materials; each names its id, seed, version, realism score and files."""
         try:
             ask = Ask(prompt=prompt, count=count, seed=seed, tileable=tileable, light=light)
-            job = studio.submit(f"script-{secrets.token_urlsafe(9)}", ask)
+            session = f"script-{secrets.token_urlsafe(9)}"
+            job = studio.submit(session, ask, _address(request))
         except UserError as error:
             raise gr.Error(str(error), print_exception=False) from error
         except ValidationError as error:
@@ -226,4 +247,4 @@ def _script(studio: Studio) -> None:
             raise gr.Error(view.error or "cancelled", print_exception=False)
         return [described(card) for card in _cards(studio, view.made)]
 
-    gr.api(generate, api_name="generate", concurrency_limit=16)
+    gr.api(generate, api_name="generate", concurrency_limit=WATCHERS)

@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 BATCH = 8
 QUEUE = 64
 PER_SESSION = 16
+PER_ADDRESS = 48
+"""A class behind one address may fill most of the queue, but leaves places for others."""
 KEPT = 1000
 
 State = Literal["waiting", "running", "done", "cancelled", "failed"]
@@ -61,10 +63,14 @@ class Sample:
 
 @dataclass
 class Job:
-    """A request: its samples, and how far they are. Read it through `Scheduler.view`."""
+    """A request: its samples, and how far they are. Read it through `Scheduler.view`.
+
+    address: something that stands for where it came from, "" for this machine's own.
+    """
 
     session: str
     samples: tuple[Sample, ...]
+    address: str = ""
     id: str = field(default_factory=lambda: secrets.token_urlsafe(12))
     state: State = "waiting"
     error: str = ""
@@ -114,10 +120,12 @@ class Scheduler:
         batch: int = BATCH,
         queue: int = QUEUE,
         per_session: int = PER_SESSION,
+        per_address: int = PER_ADDRESS,
     ) -> None:
         self._model, self._finish = model, finish
         self.observe: Callable[[float], None] = lambda seconds: None
-        self._batch, self._queue, self._per_session = batch, queue, per_session
+        self._batch, self._queue = batch, queue
+        self._per_session, self._per_address = per_session, per_address
         self._jobs: OrderedDict[str, Job] = OrderedDict()
         self._turns: deque[str] = deque()
         self._changed = threading.Condition()
@@ -136,24 +144,39 @@ class Scheduler:
         if self._thread.is_alive():
             self._thread.join()
 
-    def submit(self, session: str, samples: Sequence[Sample]) -> Job:
+    def submit(self, session: str, samples: Sequence[Sample], address: str = "") -> Job:
         """Queue a request; `Full` if there is no room for it."""
         with self._changed:
-            own = sum(len(job.pending) for job in self._jobs.values() if job.session == session)
-            if self.waiting + len(samples) > self._queue or self._ending:
-                raise Full("too many people are waiting: try again in a minute")
-            if own + len(samples) > self._per_session:
-                raise Full(
-                    f"{own} of your materials are waiting, and {self._per_session} may: wait for "
-                    "them or cancel them"
-                )
-            job = Job(session, tuple(samples), pending=deque(range(len(samples))))
+            self._check_room(session, address, len(samples))
+            job = Job(session, tuple(samples), address, pending=deque(range(len(samples))))
             self._jobs[job.id] = job
             if session not in self._turns:
                 self._turns.append(session)
             self._forget()
             self._changed.notify_all()
             return job
+
+    def _check_room(self, session: str, address: str, count: int) -> None:
+        jobs = [job for job in self._jobs.values() if job.pending]
+        own = sum(len(job.pending) for job in jobs if job.session == session)
+        near = sum(len(job.pending) for job in jobs if address and job.address == address)
+        if self.waiting + count > self._queue or self._ending:
+            raise Full("too many people are waiting: try again in a minute")
+        if own + count > self._per_session:
+            raise Full(
+                f"{own} of your materials are waiting, and {self._per_session} may: wait for "
+                "them or cancel them"
+            )
+        if near + count > self._per_address:
+            raise Full(
+                f"{near} materials of people at your address are waiting, and "
+                f"{self._per_address} may: try again in a minute"
+            )
+
+    @property
+    def works(self) -> bool:
+        """Whether somebody samples."""
+        return self._thread.is_alive()
 
     @property
     def waiting(self) -> int:
@@ -232,7 +255,7 @@ class Scheduler:
             except Cancelled:
                 log.info("batch cancelled", extra={"samples": len(batch)})
             except Exception as error:
-                self._fail(batch, error)
+                self._fail([job for job, _ in batch], error)
             self.observe(time.monotonic() - started)
 
     def _take(self) -> list[tuple[Job, int]]:
@@ -297,7 +320,11 @@ class Scheduler:
         for (job, number), material in zip(batch, materials, strict=True):
             if job.state in ENDED:
                 continue
-            made = self._finish(generator, job.samples[number], material, job.session)
+            try:
+                made = self._finish(generator, job.samples[number], material, job.session)
+            except Exception as error:  # what is wrong with one leaves its companions alone
+                self._fail([job], error)
+                continue
             with self._changed:
                 self._made(job, number, made)
 
@@ -311,11 +338,11 @@ class Scheduler:
             job.state = "done"
         self._changed.notify_all()
 
-    def _fail(self, batch: list[tuple[Job, int]], error: Exception) -> None:
+    def _fail(self, jobs: list[Job], error: Exception) -> None:
         known = isinstance(error, UserError)
         log.error("generation failed", exc_info=None if known else error)
         with self._changed:
-            for job, _ in batch:
+            for job in jobs:
                 if job.state not in ENDED:
                     job.error = str(error) if known else FAILED
                     self._end(job, "failed")

@@ -6,6 +6,8 @@ The page, the HTTP API and gradio_client all come through here.
 from __future__ import annotations
 
 import functools
+import hashlib
+import secrets
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -76,8 +78,11 @@ class Studio:
         self.scheduler.stop()
         self.champion.stop()
 
-    def submit(self, session: str, ask: Ask) -> Job:
-        """Queue what is asked; UserError says what cannot be."""
+    def submit(self, session: str, ask: Ask, address: str = "") -> Job:
+        """Queue what is asked; UserError says what cannot be.
+
+        address: of whoever asks, of which only a hash is kept.
+        """
         ask = checked(ask, self.lights)
         if ask.compare and not self.champion.current.has_adapter:
             raise UserError(
@@ -96,7 +101,7 @@ class Studio:
             for seed in seeds
             for adapted in adapters
         ]
-        return self.scheduler.submit(session, samples)
+        return self.scheduler.submit(session, samples, _place(address))
 
     def light_data(self, name: str) -> bytes:
         """An environment as the 3D preview takes it; UserError if there is none of this name."""
@@ -108,6 +113,12 @@ class Studio:
 
 
 _one_at_a_time = threading.Lock()
+_key = secrets.token_bytes(16)
+
+
+def _place(address: str) -> str:
+    """Stands for an address as long as this process lives."""
+    return hashlib.blake2b(address.encode(), key=_key).hexdigest() if address else ""
 
 
 def _score(generator: Generator, image: np.ndarray[Any, Any]) -> float | None:

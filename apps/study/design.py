@@ -21,7 +21,11 @@ from apps.study.votes import SIMILAR
 from components.core.errors import UserError
 
 INTACT, BROKEN = "intact", "broken"
-QUESTION = "Which material looks most realistic?"
+QUESTIONS = {
+    2: "Which material looks most realistic?",
+    3: "Which material is the most realistic one that follows the text?",
+}
+"""By the number of methods (paper, sections 6.2 and 6.4)."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,8 @@ class Design:
     catch_share: float = 0.1
     repeat_share: float = 0.05
     minimum_seconds: float = 1.0
-    question: str = QUESTION
+    question: str = ""
+    """Instead of the one of `QUESTIONS`."""
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -131,7 +136,7 @@ def create(
             caught[index] = catch(intact, len(methods), media, rng)
     with database.session() as session:
         study = Study(
-            name=name, question=design.question, methods=methods,
+            name=name, question=design.question or QUESTIONS[len(methods)], methods=methods,
             minimum_seconds=design.minimum_seconds, salt=secrets.token_hex(16),
         )  # fmt: skip
         session.add(study)

@@ -152,6 +152,15 @@ def flag(database: Database, name: str, participant: str, reason: str) -> None:
         found.flag = reason[:200]
 
 
+def close(database: Database, name: str, closed: bool = True) -> None:
+    """Let nobody new take part, or open the study again; UserError if there is no such study."""
+    with database.session() as session:
+        found = session.scalar(select(Study).where(Study.name == name))
+        if found is None:
+            raise UserError(f"There is no study '{name}': `realmat serve` lists those there are.")
+        found.closed = closed
+
+
 def _number(text: str) -> int:
     try:
         return int(text)

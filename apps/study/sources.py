@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from apps.study.design import Comparison
 from apps.study.media import SUFFIXES, Frames, read_frames
 from components.core.errors import UserError
+from components.core.generator import category_of
 from components.core.materials.grid import unpack_uint8
 from components.core.materials.material import Material
 from components.core.materials.names import map_files
@@ -86,10 +87,10 @@ def from_folders(
         }
 
     return [
-        Comparison(name, prompts.get(name, name.replace("-", " ").replace("_", " ")), "",
-                   partial(frames, name))
+        Comparison(name, prompt, category_of(prompt), partial(frames, name))
         for name in common
-    ]  # fmt: skip
+        for prompt in [prompts.get(name, name.replace("-", " ").replace("_", " "))]
+    ]
 
 
 def entries(folder: Path) -> dict[str, Path]:

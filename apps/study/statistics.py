@@ -250,7 +250,15 @@ def checks(votes: pd.DataFrame) -> dict[str, Any]:
     found: dict[str, Any] = {}
     catch = votes[votes["kind"] == "catch"]
     if len(catch):
-        found["catch"] = {"votes": len(catch), "passed": float(catch["passed"].astype(bool).mean())}
+        passed = catch["passed"].astype(bool)
+        found["catch"] = {
+            "votes": len(catch),
+            "passed": float(passed.mean()),
+            "by_participant": {
+                str(who): {"votes": len(own), "passed": float(own.mean())}
+                for who, own in passed.groupby(catch["participant"])
+            },
+        }
     repeat = votes[votes["kind"] == "repeat"]
     if len(repeat):
         first = votes[votes["kind"] == "plain"][["participant", "trial", "choice"]]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 Json = Mapping[str, Any]
+WIDEST = 48
+"""Longer prompts are cut, so that lines fit a terminal."""
 
 
 def text_of(results: Json) -> str:
@@ -28,9 +30,11 @@ def text_of(results: Json) -> str:
         lines.append(f"sign test: {first} {a}, {second} {b}, p = {test['p_value']:.2g}")
     ranking = results["bradley_terry"]
     if ranking:
-        strengths = (f"{name} {found['strength']:.3f}" for name, found in ranking.items())
-        lines.append(f"Bradley-Terry: {', '.join(strengths)}")
+        lines.append(f"Bradley-Terry: {', '.join(map(strength, ranking, ranking.values()))}")
     lines += checks(results)
+    for key in ("category", "prompt"):
+        if f"by_{key}" in results:
+            lines += ["", *groups_table(f"by {key}", results[f"by_{key}"], results["shares"])]
     if "unflagged" in results:
         lines += ["", "without flagged participants:", text_of(results["unflagged"])]
     return "\n".join(lines)
@@ -46,6 +50,27 @@ def shares_table(shares: Json) -> list[str]:
         bounds = "  ".join(f"{interval(bounds):14s}" for bounds in intervals)
         lines.append(f"{name:{width}}  {found['count']:6d}  {percent(found['share'])}  {bounds}")
     return [line.rstrip() for line in lines]
+
+
+def strength(name: str, found: Json) -> str:
+    """A method's strength with its interval over participants."""
+    bounds = found.get("clustered95")
+    between = f" [{bounds[0]:.3f}, {bounds[1]:.3f}]" if bounds else ""
+    return f"{name} {found['strength']:.3f}{between}"
+
+
+def groups_table(title: str, groups: Json, names: Iterable[str]) -> list[str]:
+    """A line for each category or prompt, with the share of each choice."""
+    choices = list(names)
+    width = min(WIDEST, max(len(title), *map(len, groups)))
+    heads = "  ".join(f"{name:>{max(6, len(name))}}" for name in choices)
+    lines = [f"{title:{width}}   votes  {heads}"]
+    for group, found in groups.items():
+        cells = (
+            f"{percent(found['shares'][name]['share']):>{max(6, len(name))}}" for name in choices
+        )
+        lines.append(f"{group[:width]:{width}}  {found['votes']:6d}  {'  '.join(cells)}")
+    return lines
 
 
 def checks(results: Json) -> list[str]:

@@ -36,7 +36,10 @@ HEADERS = {
     "Cache-Control": "no-store",
 }
 Token = Annotated[str, StringConstraints(max_length=200)]
-Name = Annotated[str, StringConstraints(max_length=64)]
+NAME = r"^[A-Za-z0-9-]{1,64}$"
+Name = Annotated[str, StringConstraints(pattern=NAME)]
+"""As `design.check_name` gives them. Whatever else is asked for reaches no database: PostgreSQL's
+driver, for one, raises for a NUL."""
 
 
 class Strict(BaseModel):
@@ -62,7 +65,7 @@ class Cast(Strict):
     """A vote: the side that was chosen, or "similar", and the seconds that it took."""
 
     token: Token
-    trial: Annotated[str, StringConstraints(max_length=32)]
+    trial: Annotated[str, StringConstraints(max_length=32, pattern=r"^[A-Za-z0-9_-]*$")]
     choice: Annotated[str, StringConstraints(max_length=16)]
     seconds: float = Field(ge=0, le=1e6, allow_inf_nan=False)
 
@@ -136,15 +139,23 @@ def owner(service: Service, owner_token: str) -> APIRouter:
             raise HTTPException(404, str(error)) from error
         return with_and_without_flagged(votes, methods_of(service.database, name))
 
-    @router.get("/{name}/votes.csv")
-    def votes(name: Name, authorization: str = Header("", max_length=300)) -> Response:
-        """All votes as a table."""
+    def table(name: str, authorization: str, suffix: str) -> bytes:
         check(authorization)
         try:
-            content = table_bytes(votes_of(service.database, name), ".csv")
+            return table_bytes(votes_of(service.database, name), suffix)
         except UserError as error:
             raise HTTPException(404, str(error)) from error
-        return Response(content, media_type="text/csv")
+
+    @router.get("/{name}/votes.csv")
+    def as_csv(name: Name, authorization: str = Header("", max_length=300)) -> Response:
+        """All votes as a table."""
+        return Response(table(name, authorization, ".csv"), media_type="text/csv")
+
+    @router.get("/{name}/votes.parquet")
+    def as_parquet(name: Name, authorization: str = Header("", max_length=300)) -> Response:
+        """All votes as a table with types."""
+        content = table(name, authorization, ".parquet")
+        return Response(content, media_type="application/vnd.apache.parquet")
 
     return router
 
@@ -176,7 +187,7 @@ def pages(service: Service, media: Path) -> APIRouter:
         return FileResponse(path, media_type=kind, headers=headers)
 
     def check(name: str) -> None:
-        if not service.has(name):
+        if not (re.fullmatch(NAME, name) and service.has(name)):
             raise HTTPException(404, "There is no such study.")
 
     @router.get("/{name}/results")

@@ -31,7 +31,12 @@ def postgres() -> Iterator[Postgres]:
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The address of an empty database."""
-    if request.param == "sqlite":
+    return address(request.param, request, tmp_path)
+
+
+def address(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The address of an empty database of a kind: "sqlite" or "postgresql"."""
+    if kind == "sqlite":
         return f"sqlite:///{tmp_path / 'study.db'}"
     server: Postgres = request.getfixturevalue("postgres")
     return server.create(f"study{next(_numbers)}")

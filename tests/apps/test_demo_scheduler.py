@@ -16,6 +16,8 @@ from tests.apps.studios import STEPS, FakeGenerator
 
 
 def finish(generator: Generator, sample: Sample, material: Material, session: str) -> str:
+    if sample.seed == 13:
+        raise RuntimeError("a secret path")
     return f"{session}-{sample.seed}-{sample.adapted}"
 
 
@@ -184,6 +186,29 @@ def test_a_failure_is_told_in_words_and_the_next_job_is_served(
     generator.fails = None
     assert ended(scheduler, scheduler.submit("a", samples(2))).state == "done"
     scheduler.stop()
+
+
+def test_what_is_wrong_with_one_leaves_its_companions_alone(
+    scheduler: Scheduler, generator: FakeGenerator
+) -> None:
+    good, bad = scheduler.submit("a", samples(1, 2)), scheduler.submit("b", samples(13))
+    scheduler.start()
+    assert ended(scheduler, good).made == ("a-1-True", "a-2-True")
+    view = ended(scheduler, bad)
+    assert (view.state, view.error) == ("failed", FAILED)
+    assert len(generator.batches) == 1
+    assert scheduler.works
+    scheduler.stop()
+    assert not scheduler.works
+
+
+def test_one_address_leaves_places_for_others() -> None:
+    scheduler = Scheduler(FakeGenerator, finish, queue=20, per_session=10, per_address=12)
+    scheduler.submit("a", samples(*range(10)), "home")
+    with pytest.raises(Full, match="10 materials of people at your address"):
+        scheduler.submit("b", samples(1, 2, 3), "home")
+    scheduler.submit("b", samples(1, 2), "home")
+    assert scheduler.submit("c", samples(*range(8)), "elsewhere").state == "waiting"
 
 
 def test_stopping_finishes_the_batch_in_hand(

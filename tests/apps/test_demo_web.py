@@ -14,8 +14,11 @@ import pytest
 from fastapi.testclient import TestClient
 from gradio_client import Client
 
+from apps.graceful import gradio_of
 from apps.materials.ask import MAX_COUNT, MAX_SEED
 from apps.materials.champion import Champion
+from apps.materials.page import WATCHERS
+from apps.materials.scheduler import QUEUE
 from apps.materials.studio import Studio
 from apps.server import create_app
 from components.core.generator import MAX_PROMPT
@@ -148,7 +151,7 @@ def test_a_full_queue_says_when_to_come_back(client: TestClient, generator: Fake
     answers = [
         client.post("/api/materials", json={"prompt": "brick", "count": 8}) for _ in range(12)
     ]
-    assert [a.status_code for a in answers[:8]] == [202] * 8
+    assert [a.status_code for a in answers[:7]] == [202] * 7
     assert answers[-1].status_code == 503
     assert answers[-1].headers["retry-after"] == "30"
     assert client.get("/api/queue").json()["waiting"] <= 64
@@ -191,10 +194,57 @@ def test_health_names_the_model_and_metrics_count(client: TestClient) -> None:
 
 def test_the_page_offers_its_controls_and_loads_nothing_from_elsewhere(client: TestClient) -> None:
     page = client.get("/").text
-    for text in ("Tileable", "More like this", "realmat version 3 (champion)", "preview.js"):
-        assert text in page or text == "More like this"
+    for text in ("Tileable", "Variations", "realmat version 3 (champion)", "preview.js"):
+        assert text in page
     for host in ("fonts.googleapis.com", "cdnjs"):
         assert host not in page
+
+
+def test_what_of_gradio_nobody_needs_is_not_there(client: TestClient) -> None:
+    files = {"files": ("x.html", b"<script>alert(1)</script>", "text/html")}
+    assert client.post("/gradio_api/upload", files=files).status_code == 404
+    assert client.post("/gradio_api/run/generate", json={"data": ["brick"]}).status_code == 404
+    for path in ("/monitoring", "/gradio_api/file=/etc/passwd", "/gradio_api/runs", "/runs"):
+        assert client.get(path).status_code == 404
+    assert client.get("/config").status_code == 200
+    assert client.get("/gradio_api/info").status_code == 200
+
+
+def test_as_many_screens_are_watched_as_the_fair_queue_takes(
+    client: TestClient, generator: FakeGenerator
+) -> None:
+    blocks = gradio_of(client.app).get_blocks()  # type: ignore[arg-type]
+    assert WATCHERS > QUEUE
+    limits = {f.concurrency_limit for f in blocks.fns.values() if f.queue}
+    assert limits <= {"default", WATCHERS}
+    assert blocks._queue.default_concurrency_limit == WATCHERS
+
+
+def test_a_forged_session_of_the_page_ends_nothing(
+    client: TestClient, generator: FakeGenerator
+) -> None:
+    """What a browser keeps is any JSON: none of it reaches the thread that samples."""
+    blocks = gradio_of(client.app).get_blocks()  # type: ignore[arg-type]
+    (made,) = [number for number, f in blocks.fns.items() if f.name == "on_generate"]
+    controls = ["brick", 1, 5, False, True, False, client.get("/api/lights").json()[0]]
+    for number, kept in enumerate((["x"], {"a": 1}, 7, None, True, "x" * 200)):
+        before = len(generator.batches)
+        body = {"data": [kept, *controls], "fn_index": made, "session_hash": f"forged{number}"}
+        assert client.post("/gradio_api/queue/join", json=body).status_code == 200
+        events = client.get(f"/gradio_api/queue/data?session_hash=forged{number}").text
+        assert '"success":true' in events, events
+        assert len(generator.batches) == before + 1
+    assert client.get("/readyz").json() == {"status": "ready"}
+    assert ask(client)["state"] == "done"
+
+
+def test_a_server_that_samples_no_more_is_not_ready(tmp_path: Path) -> None:
+    studio = studio_of(tmp_path, FakeGenerator())
+    with TestClient(create_app(studio)) as client:
+        assert client.get("/readyz").status_code == 200
+        studio.scheduler.stop()
+        answer = client.get("/readyz")
+    assert (answer.status_code, answer.json()) == (503, {"status": "nothing is sampled any more"})
 
 
 def test_gradio_client_generates(tmp_path: Path) -> None:

@@ -19,14 +19,19 @@ from tests.apps.studies import make_study
 from tests.apps.studios import FakeGenerator, served
 from tests.evaluation.micro import FlatRenderer, environments
 
-EXAMPLES = 20
+EXAMPLES = 15
 
 
-@pytest.fixture(scope="module")
-def description(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def description(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Any]:
     """The description of a running server with a study and a demo, whose queue is real."""
     folder = tmp_path_factory.mktemp("openapi")
-    place = Place(folder / "study")
+    url = ""
+    if request.param == "postgresql":
+        url = request.getfixturevalue("postgres").create("openapi")
+    place = Place(folder / "study", url)
     database = place.database()
     make_study(database, place.media)
     studio = Studio.open(

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from apps.study.place import Place
-from apps.study.service import Service
+from apps.study.service import Refused, Service
 from pipelines.cli import main
 from pipelines.preflight import check_preferences
 
@@ -64,6 +64,36 @@ def test_create_vote_results_export_flag(
             grey = int(np.asarray(Image.open(io.BytesIO(file)))[0, 0, 0])
             assert ("ours", "theirs")[grey // 50] == method
     assert main(["study", "flag", "stones", table["participant"][0], *data]) == 0
+    capsys.readouterr()
+    assert main(["study", "results", "stones", *data]) == 0
+    said = capsys.readouterr().out
+    assert "by category" in said  # "stone 0" and its like name one
+    assert "by prompt" in said
+
+
+def test_a_closed_study_takes_nobody_new(tmp_path: Path, folders: list[str]) -> None:
+    data = ["--data", str(tmp_path / "data")]
+    assert main(["study", "create", "stones", *folders, "--seconds", "0", *data]) == 0
+    place = Place(tmp_path / "data")
+    service = Service(place.database(), place.key())
+    state = service.join("stones")
+    assert state["question"] == "Which material looks most realistic?"
+    assert main(["study", "close", "stones", *data]) == 0
+    with pytest.raises(Refused, match="closed"):
+        service.join("stones")
+    assert "trial" in service.vote("stones", state["token"], state["trial"], "left", 1.0)
+    assert main(["study", "close", "stones", "--reopen", *data]) == 0
+    assert "trial" in service.join("stones")
+    assert main(["study", "close", "nothing", *data]) == 2
+
+
+def test_three_methods_are_also_asked_for_the_text(tmp_path: Path, folders: list[str]) -> None:
+    data = ["--data", str(tmp_path / "data")]
+    three = [*folders, "--method", f"third={tmp_path / 'ours'}"]
+    assert main(["study", "create", "stones", *three, *data]) == 0
+    place = Place(tmp_path / "data")
+    state = Service(place.database(), place.key()).join("stones")
+    assert state["question"] == "Which material is the most realistic one that follows the text?"
 
 
 @pytest.mark.parametrize(

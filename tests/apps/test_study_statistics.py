@@ -162,7 +162,8 @@ def test_catch_trials_and_repeats_count_in_no_share_and_flagged_can_be_left_out(
     )
     found = with_and_without_flagged(pd.concat([votes, extra], ignore_index=True))
     assert found["votes"] == 40
-    assert found["catch"] == {"votes": 2, "passed": 0.5}
+    own = {"p0": {"votes": 2, "passed": 0.5}}
+    assert found["catch"] == {"votes": 2, "passed": 0.5, "by_participant": own}
     assert found["repeat"] == {"votes": 1, "same": 1.0}
     assert found["unflagged"]["votes"] == 30
     assert found["unflagged"]["participants"] == 3

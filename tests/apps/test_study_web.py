@@ -1,10 +1,12 @@
 """The study over HTTP: what it answers, and that hostile requests change nothing."""
 
 import asyncio
+import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from fastapi.testclient import TestClient
 
@@ -68,6 +70,8 @@ def test_a_sub_survey_from_consent_to_results(client: TestClient, place: Place) 
     table = client.get("/api/study/one/votes.csv", headers=OWNER).text.splitlines()
     assert table[0].startswith("study,participant,trial,choice")
     assert len(table) == cast  # a header, no practice
+    parquet = client.get("/api/study/one/votes.parquet", headers=OWNER).content
+    assert len(pd.read_parquet(io.BytesIO(parquet))) == cast - 1
     assert f"realmat_votes_total {cast}.0" in client.get("/metrics").text
     assert client.get("/readyz").json() == {"status": "ready"}
 
@@ -90,7 +94,7 @@ def test_pages_run_only_their_own_scripts_and_tell_nobody(client: TestClient) ->
     [{}, {"Authorization": "Bearer wrong"}, {"Authorization": "owner "}, {"Authorization": ""}],
 )
 def test_results_are_for_the_owner(client: TestClient, headers: dict[str, str]) -> None:
-    for path in ("results", "votes.csv"):
+    for path in ("results", "votes.csv", "votes.parquet"):
         answer = client.get(f"/api/study/one/{path}", headers=headers)
         assert answer.status_code == 401
         assert "shares" not in answer.text

@@ -3,6 +3,7 @@
 const path = location.pathname.split("/");
 const api = `../../api/study/${path[path.length - 2]}`;
 const $ = (id) => document.getElementById(id);
+const downloads = document.querySelectorAll("button.download");
 const percent = (share) => `${(100 * share).toFixed(1)} %`;
 const interval = (bounds) => (bounds ? `${(100 * bounds[0]).toFixed(1)} – ${(100 * bounds[1]).toFixed(1)} %` : "");
 
@@ -33,7 +34,7 @@ function chart(shares) {
   const picture = drawn("svg", { viewBox: `0 0 ${label + width + 70} ${row * names.length + 6}`, role: "img", "aria-label": names.map((name) => `${name} ${percent(shares[name].share)}`).join(", ") });
   const at = (share) => label + width * share;
   names.forEach((name, index) => {
-    const found = shares[name], top = index * row + 6, [low, high] = found.clustered95 || found.wilson95;
+    const found = shares[name], top = index * row + 6, [low, high] = found.clustered95 || found.wilson95 || [found.share, found.share];
     picture.append(
       drawn("text", { x: label - 8, y: top + 15, "text-anchor": "end" }, name.slice(0, 20)),
       drawn("line", { class: "axis", x1: label, x2: label + width, y1: top + 22, y2: top + 22 }),
@@ -70,7 +71,7 @@ function checks(found) {
   const alpha = found.agreement.krippendorff_alpha;
   if (found.sign_test.between) rows.push(["sign test", `${found.sign_test.between.join(" against ")}: ${found.sign_test.votes.join(" to ")}, p = ${found.sign_test.p_value.toPrecision(2)}`]);
   rows.push(["majority of the comparisons", Object.entries(found.majority.shares).map(([name, share]) => `${name} ${percent(share)}`).join(", ")]);
-  rows.push(["Bradley–Terry", Object.entries(found.bradley_terry).map(([name, one]) => `${name} ${one.strength.toFixed(3)}`).join(", ")]);
+  rows.push(["Bradley–Terry", Object.entries(found.bradley_terry).map(([name, one]) => `${name} ${one.strength.toFixed(3)}${one.clustered95 ? ` (${one.clustered95.map((bound) => bound.toFixed(3)).join(" – ")})` : ""}`).join(", ")]);
   rows.push(["agreement (Krippendorff's alpha)", alpha === null ? "nothing was judged twice" : `${alpha.toFixed(3)} on ${found.agreement.trials} comparisons`]);
   if (found.sides) rows.push(["sides chosen", `${Object.entries(found.sides.counts).map(([side, count]) => `${side} ${count}`).join(", ")}${found.sides.p_value === undefined ? "" : `, p = ${found.sides.p_value.toPrecision(2)}`}`]);
   if (found.catch) rows.push(["catch trials passed", `${percent(found.catch.passed)} of ${found.catch.votes}`]);
@@ -78,13 +79,33 @@ function checks(found) {
   return table(["", ""], rows);
 }
 
+const strengths = (ranking) => Object.fromEntries(Object.entries(ranking).map(([name, one]) => [name, { share: one.strength, clustered95: one.clustered95 }]));
+
+function parts(counts) {
+  const total = Object.values(counts).reduce((sum, count) => sum + count, 0) || 1;
+  return Object.fromEntries(Object.entries(counts).map(([name, count]) => [name, { share: count / total }]));
+}
+
+// The shares of each category or prompt: a chart of the first choice, and all of them as a table.
+function grouped(key, groups, names) {
+  const rows = Object.entries(groups).map(([name, one]) => [name, String(one.votes), ...names.map((choice) => percent(one.shares[choice].share))]);
+  const content = [table([key, "votes", ...names], rows)];
+  if (key === "category") content.unshift(element("p", `Share of ${names[0]}`), chart(Object.fromEntries(Object.entries(groups).map(([name, one]) => [name, one.shares[names[0]]]))));
+  return card(`By ${key}`, ...content);
+}
+
 function present(found, title) {
   const head = `${found.votes} votes of ${found.participants} participants on ${found.trials} comparisons`;
   const rows = Object.entries(found.shares).map(([name, one]) => [name, String(one.count), percent(one.share), interval(one.ci95), interval(one.wilson95), interval(one.clustered95)]);
   const cards = [card(title, element("p", head), chart(found.shares), table(["choice", "votes", "share", "95 %, normal", "95 %, Wilson", "95 %, by participant"], rows), checks(found))];
-  if (found.by_category) {
-    const names = Object.keys(found.shares);
-    cards.push(card("By category", table(["category", "votes", ...names], Object.entries(found.by_category).map(([name, one]) => [name, String(one.votes), ...names.map((choice) => percent(one.shares[choice].share))]))));
+  if (Object.keys(found.bradley_terry).length) cards.push(card("Strength (Bradley–Terry)", chart(strengths(found.bradley_terry))));
+  if (found.sides) cards.push(card("Side that was chosen", chart(parts(found.sides.counts))));
+  for (const key of ["category", "prompt"]) {
+    if (found[`by_${key}`]) cards.push(grouped(key, found[`by_${key}`], Object.keys(found.shares)));
+  }
+  if (found.catch && found.catch.by_participant) {
+    const own = Object.entries(found.catch.by_participant).sort((a, b) => a[1].passed - b[1].passed);
+    cards.push(card("Catch trials by participant", table(["participant", "catch trials", "passed"], own.map(([who, one]) => [who, String(one.votes), percent(one.passed)]))));
   }
   if (found.unflagged && found.unflagged.votes) cards.push(...present(found.unflagged, "Without flagged participants"));
   return cards;
@@ -96,7 +117,7 @@ $("form").addEventListener("submit", async (event) => {
   try {
     const found = await (await get("results")).json();
     $("results").replaceChildren(...(found.votes ? present(found, "All votes") : [element("p", "There are no votes yet.")]));
-    $("download").hidden = !found.votes;
+    for (const button of downloads) button.hidden = !found.votes;
   } catch (error) {
     $("results").replaceChildren();
     $("problem").textContent = error.message;
@@ -104,7 +125,9 @@ $("form").addEventListener("submit", async (event) => {
   }
 });
 
-$("download").addEventListener("click", async () => {
-  const link = element("a", "", { href: URL.createObjectURL(await (await get("votes.csv")).blob()), download: `${path[path.length - 2]}.csv` });
-  link.click();
-});
+for (const button of downloads) {
+  button.addEventListener("click", async () => {
+    const suffix = button.dataset.suffix, content = await (await get(`votes.${suffix}`)).blob();
+    element("a", "", { href: URL.createObjectURL(content), download: `${path[path.length - 2]}.${suffix}` }).click();
+  });
+}
