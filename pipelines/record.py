@@ -128,7 +128,7 @@ class PipelineRecord:
         if last["state"] == "started":
             reason = "its process was ended from outside, perhaps for want of memory"
         else:
-            reason = str(last.get("reason", "no message"))
+            reason = str(last.get("reason", "")).strip() or "no message"
         return StageFailed(f"{last['stage']} failed ({reason.splitlines()[0]}); see {log}")
 
     def report(self, folder: Path) -> dict[str, Any]:

@@ -17,6 +17,7 @@ def promotion_gate(
     import json
     from pathlib import Path
 
+    from components.core.platform.artifacts import located
     from components.core.platform.stage import run_task
 
     run_task(
@@ -28,4 +29,4 @@ def promotion_gate(
         parent_run=parent_run,
         cached=False,  # who is champion now lies outside
     )
-    return str(json.loads((Path(gate.path) / "gate.json").read_text())["verdict"])
+    return str(json.loads((located(Path(gate.path)) / "gate.json").read_text())["verdict"])

@@ -25,7 +25,7 @@ def registration(
     import json
     from pathlib import Path
 
-    from components.core.platform.artifacts import read_manifest
+    from components.core.platform.artifacts import located, read_manifest
     from components.core.platform.stage import run_task
 
     run_task(
@@ -43,5 +43,6 @@ def registration(
         parent_run=parent_run,
         cached=False,
     )
-    made = json.loads((Path(result.path) / "registration.json").read_text())
-    return json.dumps({**made, "seconds": read_manifest(Path(result.path)).seconds})
+    folder = located(Path(result.path))
+    made = json.loads((folder / "registration.json").read_text())
+    return json.dumps({**made, "seconds": read_manifest(folder).seconds})

@@ -9,6 +9,7 @@ import pytest
 from safetensors.torch import load_file
 
 from components.core.errors import UserError
+from components.core.platform.artifacts import located
 from components.core.platform.journal import JournalTracker
 from components.core.platform.stage import execute
 
@@ -69,11 +70,11 @@ def test_a_smaller_micro_batch_and_more_steps_continue_from_the_checkpoint(
     changes = {"iterations": 6, "micro_batch_size": 1, "checkpoint_every": 3, "heldout_items": 2}
     train(base_model, dataset, place / "model", **changes)
     assert list(logged(place).values()) == [[1, 2, 3, 3, 4, 5, 6]]
-    resumed = load_file(place / "model" / UNET)
+    resumed = load_file(located(place / "model") / UNET)
     # Another learning rate is another training, of the same noise and batches.
     train(base_model, dataset, place / "other", iterations=6, learning_rate=1.001e-3)
     assert [1, 2, 3, 4, 5, 6] in logged(place).values(), "another training begins anew"
-    start, straight = load_file(base_model / UNET), load_file(place / "other" / UNET)
+    start, straight = load_file(base_model / UNET), load_file(located(place / "other") / UNET)
     apart = sum(float((resumed[name] - straight[name]).abs().sum()) for name in start)
     went = sum(float((start[name] - straight[name]).abs().sum()) for name in start)
     assert apart < 0.05 * went

@@ -47,7 +47,7 @@ def test_the_next_attempt_continues_where_the_lost_nodes_had_saved(
 ) -> None:
     work, output = tmp_path / "work", tmp_path / "model"
     nodes = Nodes(work)
-    monkeypatch.setattr("components.sdxl_finetune.stage.train_on_nodes", nodes.train)
+    monkeypatch.setattr("components.core.platform.processes.train_on_nodes", nodes.train)
     config = tiny(base_model, nodes=2, iterations=STEPS)
     places: dict[str, Any] = {"dataset": [dataset], "output": output, "work": work}
     with pytest.raises(UserError, match="removed while it trained"):

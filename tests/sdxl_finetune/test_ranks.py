@@ -200,4 +200,5 @@ def test_the_papers_way_of_computing_on_two_ranks(
             np.testing.assert_allclose(paper[1], plain[1], rtol=rtol)
             np.testing.assert_allclose(paper[2], plain[2], rtol=rtol)
         found.append(logged(work, "loss"))
-    np.testing.assert_allclose(list(found[0].values()), list(found[1].values()), rtol=1e-3)
+    # A bfloat16 has eight bits: shards are rounded where whole tensors are not.
+    np.testing.assert_allclose(list(found[0].values()), list(found[1].values()), rtol=2**-8)

@@ -127,7 +127,7 @@ def test_settings_that_may_change_are_changed_for_a_killed_stage(place: Path, to
     with pytest.raises(KeyboardInterrupt):
         run(place, "1", value=11, pace=2)  # other work
     changed = run(place, "1", value=10, pace=2)
-    assert (place / "1" / "attempts").read_text() == "xx"
+    assert (open_artifact(place / "1", "prompts") / "attempts").read_text() == "xx"
     assert run(place, "3", value=10, pace=2)["key"] == changed["key"]
     client = mlflow.MlflowClient()
     experiment = client.get_experiment_by_name("realmat")
