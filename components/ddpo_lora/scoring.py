@@ -10,6 +10,7 @@ A sample whose rendering failed, or whose score is not finite, is dropped: its s
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
@@ -131,7 +132,7 @@ def _like_this_thread() -> Callable[[], None]:
     return prepare
 
 
-class Round:
+class Round(ABC):
     """The samples of an epoch or of a measurement on their way to their scores."""
 
     def __init__(self, scoring: Scoring, clock: Clock) -> None:
@@ -160,11 +161,13 @@ class Round:
     def _phase(self, name: str) -> AbstractContextManager[None]:
         return self._clock.phase(name)
 
+    @abstractmethod
     def _take(self, numbers: Sequence[int], latents_bchw: Tensor) -> None:
-        raise NotImplementedError
+        """Decode and score, or hand on what does."""
 
+    @abstractmethod
     def _finish(self) -> tuple[list[int], Scored]:
-        raise NotImplementedError
+        """As `finish`, once everything handed over is taken."""
 
 
 class _Whole(Round):
