@@ -201,11 +201,11 @@ def _submit(given: argparse.Namespace) -> int:
 
     recipe = _recipe_of_cluster(given)
     sources = _sources(given, recipe)
-    if not given.allow_tags:
-        require_digests(recipe)
     for name, uri in sources.model_dump().items():
         if uri and "://" not in uri:
             raise UserError(f"--{name} {uri} is a local path: give an s3:// address on a cluster.")
+    if not given.allow_tags:
+        require_digests(recipe)
     if given.cron:
         six_fields(given.cron)
     credentials = Credentials(

@@ -36,6 +36,9 @@ def present_champion(client: MlflowClient, name: str, evaluation: str) -> Champi
         evaluation: content hash of this run's evaluation: a pipeline that is run again finds the
             model that it has made itself.
     """
+    # Asked for by name first: a server with users refuses to speak of a model that does not exist.
+    if not client.search_registered_models(filter_string=f"name = '{name}'", max_results=1):
+        return None
     try:
         found = client.get_model_version_by_alias(name, CHAMPION)
     except MlflowException as error:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 from safetensors.torch import load_file
 
 from components.core.platform.artifacts import new_artifact
@@ -65,9 +66,11 @@ def test_artifacts_in_adapter_out(inputs: dict[str, Path], tmp_path: Path, proce
     assert "seconds/render" in recorder.metrics[0]
     assert recorder.images["strips.png"].shape[2] == 3
     assert {"strips/00000.png", "strips/00002.png"} <= set(recorder.images)
-    assert sorted(file.name for file in (tmp_path / "lora" / "strips").iterdir()) == [
-        "00000.png", "00002.png",
-    ]  # fmt: skip
+    with Image.open(tmp_path / "lora" / "strips.png") as sheet:
+        assert sheet.height == recorder.images["strips.png"].shape[0]
+        assert sheet.height == sum(
+            recorder.images[f"strips/{epoch:05d}.png"].shape[0] for epoch in (0, 2)
+        )
 
 
 def test_two_nodes_train_as_two_processes(

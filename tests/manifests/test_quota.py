@@ -83,10 +83,15 @@ def after(folder: Path) -> dict[str, set[str]]:
     compiled = compile_pipeline(load_recipe("paper"), folder / "paper.yaml")
     document: dict[str, Any] = next(yaml.safe_load_all(compiled.read_text()))
     tasks = document["root"]["dag"]["tasks"]
-    names = {}  # of loops, the stage in them
-    for name, task in tasks.items():
-        inner = document["components"][task["componentRef"]["name"]].get("dag", {})
-        names[name] = next(iter(inner.get("tasks", [name]))).replace("-", "_")
+
+    def stage_of(name: str, task: dict[str, Any]) -> str:
+        """The stage of a task, or that in a loop or in the branches of a condition."""
+        dag = document["components"][task["componentRef"]["name"]].get("dag", {})
+        for inner, its in dag.get("tasks", {}).items():
+            return stage_of(inner, its)
+        return name.replace("-", "_")
+
+    names = {name: stage_of(name, task) for name, task in tasks.items()}
     direct = {
         names[name]: {names[other] for other in task.get("dependentTasks", [])}
         for name, task in tasks.items()

@@ -28,6 +28,7 @@ def run_task(stage, *, output, settings=None, **rest):
 ARTIFACTS = """
 from types import SimpleNamespace
 read_manifest = lambda path: SimpleNamespace(seconds=1.0)
+located = lambda path: path
 """
 RUN = """
 import sys
