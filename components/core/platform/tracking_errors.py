@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from components.core.errors import UserError
 
@@ -31,22 +32,35 @@ def explained(error: BaseException) -> UserError | None:
     from sqlalchemy.exc import OperationalError
 
     server = os.environ.get("MLFLOW_TRACKING_URI", "")
+    refuses = UserError(
+        f"MLflow at {_public(server)} refuses: check MLFLOW_TRACKING_USERNAME and "
+        "MLFLOW_TRACKING_PASSWORD, and what that user may do."
+    )
+    away = UserError(
+        f"MLflow at {_public(server)} does not answer: start it and run the same command "
+        "again, which continues where it was."
+    )
+    deeper = (requests.ConnectionError, requests.Timeout, OperationalError)
     for cause in _causes(error):
-        if not isinstance(cause, MlflowException):
-            continue
-        if cause.error_code in _REFUSED:
-            return UserError(
-                f"MLflow at {_public(server)} refuses: check MLFLOW_TRACKING_USERNAME and "
-                "MLFLOW_TRACKING_PASSWORD, and what that user may do."
-            )
-        deeper = (requests.ConnectionError, requests.Timeout, OperationalError)
-        gone = any(isinstance(inner, deeper) for inner in _causes(cause))
-        if gone or cause.error_code == "TEMPORARILY_UNAVAILABLE":
-            return UserError(
-                f"MLflow at {_public(server)} does not answer: start it and run the same command "
-                "again, which continues where it was."
-            )
+        if isinstance(cause, MlflowException):
+            if cause.error_code in _REFUSED:
+                return refuses
+            gone = any(isinstance(inner, deeper) for inner in _causes(cause))
+            if gone or cause.error_code == "TEMPORARILY_UNAVAILABLE":
+                return away
+        # Files are sent by plain requests.
+        elif isinstance(cause, requests.RequestException) and _asked(cause, server):
+            if cause.response is None or cause.response.status_code >= 500:
+                return away
+            if cause.response.status_code in (401, 403):
+                return refuses
     return None
+
+
+def _asked(error: Any, server: str) -> bool:
+    """Whether a request that failed was one to the tracking server."""
+    url = str(getattr(error.request, "url", "") or "")
+    return server.startswith("http") and url.startswith(server.rstrip("/") + "/")
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
