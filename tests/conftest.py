@@ -32,10 +32,9 @@ def lights_address(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
     """A catalogue's address of environments, of which "glow" alone arrives."""
     from components.core.rendering.variant import mitsuba
 
-    # Not EXR, whose writer waits for threads of its own, which a process that has forked may lack.
     folder = tmp_path / "catalogue"
     folder.mkdir()
-    mitsuba().Bitmap(np.ones((32, 64, 3), np.float32)).write(str(folder / "glow.hdr"))
+    mitsuba().Bitmap(np.ones((32, 64, 3), np.float32)).write(str(folder / "glow.exr"))
     monkeypatch.setattr("components.core.catalogues.item.collect", lambda *_: folder)
     return "polyhaven://1"
 

@@ -75,8 +75,17 @@ def load(folder: Path) -> PretrainingSet:
 
 
 def one_thread() -> None:
-    """A worker among several keeps to its own core."""
+    """A worker among several keeps to its own core.
+
+    For processes of their own: with one thread of Dr.Jit, Mitsuba waits for ever when it writes an
+    EXR file.
+    """
     os.environ["OMP_NUM_THREADS"] = "1"
+    import drjit
+    import torch
+
+    drjit.set_thread_count(1)
+    torch.set_num_threads(1)
 
 
 def _draw(rng: np.random.Generator, category: str, size: int, pieces: int) -> Material:
@@ -88,13 +97,10 @@ def _draw(rng: np.random.Generator, category: str, size: int, pieces: int) -> Ma
 
 
 def _build_chunk(job: tuple[Path, int, int, int]) -> None:
-    import drjit
-
     from components.core.rendering.environments import load_environments
     from components.core.rendering.scene import Renderer
 
     folder, index, size, seed = job
-    drjit.set_thread_count(1)
     rng = np.random.default_rng(np.random.SeedSequence([seed, index]))
     environments = load_environments("")
     renderer = Renderer(size=size, spp=8)

@@ -105,13 +105,9 @@ def coded(material: Material, basis: PatchBasis, rng: np.random.Generator) -> Ma
 
 
 def _build_chunk(job: tuple[Path, int, Path, int]) -> None:
-    import drjit
-
     from components.core.rendering.environments import load_environments
 
     folder, index, basis_path, seed = job
-    drjit.set_thread_count(1)
-    torch.set_num_threads(1)
     rng = np.random.default_rng(np.random.SeedSequence([seed, 7, index]))
     basis = PatchBasis.load(basis_path)
     distractors = [draw_distractor(rng, SIZE) for _ in range(int(CHUNK * DISTRACTOR_SHARE))]
