@@ -20,6 +20,9 @@ class Config(BaseModel, frozen=True, extra="forbid"):
     preference_scale: float = Field(
         4.0, gt=0, description="Log-odds of being preferred for one unit more of the score."
     )
+    within_sets: bool = Field(
+        True, description="Join photographs with photographs only, and generated images likewise."
+    )
     neighbours: int = Field(
         5,
         ge=1,

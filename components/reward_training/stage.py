@@ -161,9 +161,8 @@ def train(
         )
     features = data.features[chosen]
     inputs, targets = torch.from_numpy(features), torch.from_numpy(label).float()
-    neighbours = torch.from_numpy(
-        nearest_within(features, data.photograph[chosen], config.neighbours)
-    )
+    sets = data.photograph[chosen] if config.within_sets else np.zeros(len(chosen), bool)
+    neighbours = torch.from_numpy(nearest_within(features, sets, config.neighbours))
     prefer = preference_loss(config, pairs.of(split)) if pairs is not None else None
 
     def loss(score: Score, rows: torch.Tensor) -> torch.Tensor:
