@@ -10,8 +10,9 @@ import pytest
 from xdist.scheduler import LoadScopeScheduling
 
 LONGEST = ("tests/pipelines/test_smoke.py", "tests/pipelines/test_stack.py")
-TOGETHER = dict.fromkeys(LONGEST, "smoke")
-"""Files that share a run of the smoke recipe."""
+LABELING = ("tests/labeling/test_server.py", "tests/labeling/test_server_runs.py")
+TOGETHER = {**dict.fromkeys(LONGEST, "smoke"), **dict.fromkeys(LABELING, "labeling")}
+"""Files that share a run of the smoke recipe, or a Label Studio server."""
 OURS = ("AWS_", "LABEL_STUDIO_", "MLFLOW_TRACKING_", "REALMAT_")
 
 

@@ -161,7 +161,9 @@ def train(
         )
     features = data.features[chosen]
     inputs, targets = torch.from_numpy(features), torch.from_numpy(label).float()
-    sets = data.photograph[chosen] if config.within_sets else np.zeros(len(chosen), bool)
+    sets = data.photograph[chosen]
+    if not config.within_sets:
+        sets = np.zeros_like(sets)
     neighbours = torch.from_numpy(nearest_within(features, sets, config.neighbours))
     prefer = preference_loss(config, pairs.of(split)) if pairs is not None else None
 

@@ -25,7 +25,7 @@ from components.annotation_sync.waiting import Clock
 from components.core.errors import UserError
 from components.core.platform.artifacts import open_artifact
 from components.core.platform.tracking import NullTracker
-from labeling.annotations import SETS, SetName, Task
+from labeling.annotations import LABELS, SETS, Judgements, SetName, Task
 from labeling.label_studio import LabelStudioSource, connect
 from labeling.rehearsal import Rehearsal
 from labeling.server import Server
@@ -193,19 +193,32 @@ def test_nothing_is_lost_when_the_server_is_killed(server: Server) -> None:
     for task in offered[:10]:
         labels[task.item] = ("realistic", "unrealistic")[task.item % 2]
         person.judge(numbers(of)[task.key], labels[task.item])  # type: ignore[arg-type]
-    found = []
+    found: list[Judgements] = []
+    over = threading.Event()
+
+    def pull_on_and_on() -> None:
+        while not over.is_set():
+            found.append(of.pull(offered))
+
     threads = [
-        threading.Thread(target=lambda: found.append(of.pull(offered))),
+        threading.Thread(target=pull_on_and_on),
         threading.Thread(target=lambda: of.push(offered)),
     ]
+    threads[0].start()
+    while len(found) < 2:
+        time.sleep(0.01)
     server.kill()
-    for thread in threads:
-        thread.start()
+    before = len(found)
+    threads[1].start()
     time.sleep(1)  # both are asking a server that is not there
     server.start()
-    for thread in threads:
-        thread.join(180)
-    assert {a.item: a.label for a in found[0].annotations} == labels
+    threads[1].join(180)
+    while len(found) <= before + 1:
+        time.sleep(0.01)
+    over.set()
+    threads[0].join(180)
+    # Whole before and after, and never half of it or nothing in between.
+    assert all({a.item: a.label for a in one.annotations} == labels for one in found)
     assert len(of.records()) == len(numbers(of)) == 40
     assert of.push(offered) == 0
 
@@ -263,7 +276,9 @@ def test_the_commands(
     assert {row["key"] for row in rows} <= {task.key for task in tasks(6)}
 
 
-def test_somebody_labels_with_the_keyboard(server: Server, browser: Browser) -> None:
+def test_somebody_labels_with_the_keyboard(
+    server: Server, browser: Browser, tmp_path: Path
+) -> None:
     offered, of = tasks(3, size=64), source(server, "keyboard")
     of.push(offered)
     of.order(offered, [0.3, 0.1, 0.2], "v1")
@@ -288,6 +303,12 @@ def test_somebody_labels_with_the_keyboard(server: Server, browser: Browser) -> 
     shown = np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
     same = [np.array_equal(shown, task.image) for task in offered]
     assert same.index(True) == 1  # the one with the lowest score
+    large = picture.bounding_box()
+    assert large is not None
+    assert large["width"] >= 400
+    for choice in LABELS:
+        expect(page.get_by_text(choice, exact=False).first).to_be_in_viewport()
+    page.screenshot(path=tmp_path / "labeling.png")
     page.keyboard.press("2")
     page.keyboard.press("Control+Enter")
     deadline = time.monotonic() + 60
