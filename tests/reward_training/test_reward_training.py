@@ -12,7 +12,7 @@ from components.core.platform.tracking import NullTracker
 from components.core.realism.linear import auc, fit_linear
 from components.core.realism.scorer import LinearScorer
 from components.reward_training.config import Config
-from components.reward_training.stage import Labelled, write
+from components.reward_training.stage import Labelled, train, write
 from components.reward_training.variation import nearest, nearest_within, total_variation
 from components.reward_training.views import views
 
@@ -110,6 +110,17 @@ def test_photographs_and_renderings_are_not_joined_however_alike() -> None:
     x = unit(np.array([[1, 0.0], [1, 0.01], [1, 0.3], [0, 1], [1, 0.31]]))
     found = nearest_within(x, np.array([True, False, True, False, True]), 2)
     assert found.tolist() == [[2, 4], [3, 1], [4, 0], [1, 3], [2, 0]]
+
+
+def test_joining_the_sets_draws_their_scores_together() -> None:
+    given, gap = data(), {}
+    for within in (True, False):
+        config = Config(steps=200, within_sets=within, neighbours=40)  # far beyond a cluster
+        head = train(config, given, None, "reward", config.tv_weight, "reward", NullTracker())
+        scores = head(given.features[given.split == "test"])
+        real = given.photograph[given.split == "test"]
+        gap[within] = float(scores[real].mean() - scores[~real].mean())
+    assert 0 < gap[False] < 0.9 * gap[True]
 
 
 def test_one_kind_of_label_only_is_a_sentence(tmp_path: Path) -> None:
