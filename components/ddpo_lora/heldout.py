@@ -79,12 +79,15 @@ class Heldout:
         return bool(self._prompts)
 
     def strip(self) -> npt.NDArray[np.uint8]:
-        """`strip_seeds` samples of each of the first `strip_prompts` prompts (N, h, w, 3).
+        """`strip_seeds` samples of each of `strip_prompts` prompts (N, h, w, 3).
+
+        The prompts lie evenly among all, which are ordered by category.
 
         Rendered if the reward renders, by what renders for it; a rendering that fails is grey.
         """
         config = self._config
-        shown, rng = self._prompts[: config.strip_prompts], self._rng("strips")
+        count, rng = min(config.strip_prompts, len(self._prompts)), self._rng("strips")
+        shown = [self._prompts[len(self._prompts) * i // count] for i in range(count)]
         prompts = [prompt for prompt in shown for _ in range(config.strip_seeds)]
         seeds = [int(seed) for seed in rng.integers(2**62, size=len(prompts))]
         grids = np.concatenate(

@@ -124,6 +124,25 @@ def test_strips_are_made_by_what_renders_and_a_failure_is_grey(tmp_path: Path) -
     assert strip[:, 0, 0, 0].tolist() == [7, 128, 7, 128]
 
 
+def test_strips_show_prompts_from_all_over_the_list(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, asked = micro_model(), list[str]()
+    config = micro_config(steps=2, strips_every=1, strip_prompts=3, strip_seeds=1)
+    add_lora(model.unet, config.rank)
+    many = [f"prompt {i}" for i in range(9)]
+    trainer = Trainer(model, real_reward(), PROMPTS, many, config, tmp_path, NullTracker())
+    sample = trainer.heldout._policy.sample
+
+    def noted(prompts: Any, seeds: Any) -> Any:
+        asked.extend(prompts)
+        return sample(prompts, seeds)
+
+    monkeypatch.setattr(trainer.heldout._policy, "sample", noted)
+    trainer.heldout.strip()
+    assert asked == ["prompt 0", "prompt 3", "prompt 6"]
+
+
 def test_without_heldout_prompts_there_are_no_strips(tmp_path: Path) -> None:
     model, config = micro_model(), micro_config(steps=2, epochs=1, strips_every=1)
     add_lora(model.unet, config.rank)
