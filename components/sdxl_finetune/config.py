@@ -35,6 +35,12 @@ class Config(BaseModel, frozen=True, extra="forbid"):
     nodes: int = Field(1, ge=1, description="Machines; more than one make a TrainJob on a cluster.")
     learning_rate: float = Field(2e-6, gt=0, description="AdamW's learning rate.")
     warmup_steps: int = Field(0, ge=0, description="Steps in which the learning rate grows to it.")
+    cooldown_steps: int = Field(
+        0, ge=0, description="Last steps in which the learning rate falls to nothing; 0: fixed."
+    )
+    timestep_shift: float = Field(
+        1.0, ge=1, le=20, description="Above 1, timesteps of much noise are drawn more often."
+    )
     weight_decay: float = Field(1e-2, ge=0, description="AdamW's weight decay.")
     max_gradient_norm: float = Field(1.0, gt=0, description="Gradients are clipped to this norm.")
     caption_dropout: float = Field(

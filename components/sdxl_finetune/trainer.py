@@ -163,7 +163,8 @@ class Trainer:
         items = batch_items(config.seed, step, config.batch_size, len(self.data))
         shape = (config.batch_size, *self.model.latent_shape)
         train_steps = self.schedule.train_steps
-        draw = Draw.of_step(config.seed, step, shape, train_steps, config.caption_dropout)
+        chances = config.caption_dropout, config.timestep_shift
+        draw = Draw.of_step(config.seed, step, shape, train_steps, *chances)
         self._set_learning_rate(step)
         # Of the whole batch: each process fills in its own part, and the sum is then all of it.
         losses_b = torch.zeros(config.batch_size, device=engine.device)
@@ -209,6 +210,8 @@ class Trainer:
     def _set_learning_rate(self, step: int) -> None:
         warmup = self.config.warmup_steps
         factor = min(1.0, (step + 1) / warmup) if warmup else 1.0
+        if cooldown := self.config.cooldown_steps:
+            factor = min(factor, (self.config.iterations - step) / cooldown)
         for group in self.engine.optimizer.param_groups:
             group["lr"] = self.config.learning_rate * factor
 

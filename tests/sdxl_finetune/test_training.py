@@ -284,6 +284,13 @@ def test_draws_cover_the_timesteps_and_repeat() -> None:
     assert 0.07 < float(torch.stack(many).float().mean()) < 0.13
 
 
+def test_a_shift_draws_much_noise_more_often_and_still_covers_everything() -> None:
+    t = Draw.of_step(0, 5, (1000, 1, 1, 1), 1000, 0.1, shift=3.0).t_b.double() / 1000
+    for u in (0.25, 0.5, 0.75):  # Esser et al. 2024, equation 23, with shift = sqrt(m / n)
+        assert abs(float((t < 3.0 * u / (1.0 + 2.0 * u)).double().mean()) - u) < 2e-3
+    assert float(t.min()) < 0.01 < 0.99 < float(t.max())
+
+
 def test_only_complete_lines_of_metrics_are_forwarded(tmp_path: Path) -> None:
     file, recorder = tmp_path / "metrics.jsonl", Recorder()
     assert forward_metrics(file, 0, recorder) == 0
