@@ -23,6 +23,7 @@ from apps.limits import BURST, RATE, Limits
 from apps.logs import log_as_json
 from apps.materials.api import add_materials
 from apps.materials.champion import Champion
+from apps.materials.kept import is_remote, kept_models
 from apps.materials.page import HEAD, PAGES, build
 from apps.materials.studio import Studio
 from apps.refusals import Problem, answer_in_words
@@ -179,16 +180,21 @@ def open_studio(model: str, folder: Path, size: int, meanwhile: str = "") -> Stu
 
 def open_champion(model: str, meanwhile: str = "") -> Champion:
     """The model, or `meanwhile` until there is one."""
-    from components.core.generator import MaterialGenerator, registered_version
+    from components.core.generator import MaterialGenerator, locate, registered_version
 
-    follows = "@" in model and model.startswith("models:/")
+    registered = model.startswith("models:/")
+    find = kept_models().find if registered and is_remote() else locate
+
+    def load() -> MaterialGenerator:
+        return MaterialGenerator.load(model, find=find)
+
     try:
-        first = MaterialGenerator.load(model)
+        first = load()
     except UserError as error:
-        if not (meanwhile and follows):
+        if not (meanwhile and registered and "@" in model):
             raise
         first = MaterialGenerator.load(meanwhile)
         print(f"RealMat: {error}. Meanwhile {first.version} is served.", flush=True)
-    if not follows:
+    if not (registered and "@" in model):
         return Champion(first)
-    return Champion(first, lambda: MaterialGenerator.load(model), lambda: registered_version(model))
+    return Champion(first, load, lambda: registered_version(model))

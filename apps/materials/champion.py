@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 SECONDS = 15.0
+"""Between two looks at the registry."""
 
 
 class Generator(Protocol):

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from components.core.errors import UserError
+from components.core.errors import Unreachable, UserError
 from components.core.materials.material import CATEGORIES, Material
 from components.core.materials.prompts import prompt_of
 
@@ -298,25 +298,40 @@ def registered_version(uri: str) -> ModelVersion:
     return ModelVersion(name, str(found.version), alias or next(iter(found.aliases), ""))
 
 
-def _downloaded(uri: str) -> tuple[Path, ModelVersion]:
-    """The folder of a registered model on this machine, with what MLflow lays around it."""
+def download(version: ModelVersion, into: Path | None = None) -> Path:
+    """A registered model with what MLflow lays around it, on this machine, below `into` if given.
+
+    UserError if the registry does not answer or does not know it.
+    """
     import mlflow
     from mlflow.exceptions import MlflowException
 
-    version = registered_version(uri)
+    uri = f"models:/{version.name}/{version.version}"
+    target = None if into is None else str(into / "model")
     try:
-        root = mlflow.artifacts.download_artifacts(f"models:/{version.name}/{version.version}")
+        return Path(mlflow.artifacts.download_artifacts(uri, dst_path=target))
     except (MlflowException, OSError) as error:
         raise _unknown(uri, error) from error
-    return Path(root), version
+
+
+def _downloaded(uri: str) -> tuple[Path, ModelVersion]:
+    version = registered_version(uri)
+    return download(version), version
 
 
 def _unknown(uri: str, error: Exception) -> UserError:
+    """What to say of a model that cannot be had; `Unreachable` unless the registry says no."""
     import mlflow
 
-    reason = str(error).splitlines()[0]
+    registry, reason = mlflow.get_tracking_uri(), str(error).splitlines()[0]
+    code = getattr(error, "error_code", "")
+    if registry.startswith("http") and code in ("", "INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE"):
+        return Unreachable(
+            f"the model registry at {registry} does not answer about {uri} ({reason}): start it, "
+            "or set MLFLOW_TRACKING_URI"
+        )
     return UserError(
-        f"{uri} is not in the model registry at {mlflow.get_tracking_uri()} ({reason}): run "
+        f"{uri} is not in the model registry at {registry} ({reason}): run "
         "`realmat run laptop` first, set MLFLOW_TRACKING_URI, or give --model a folder"
     )
 
