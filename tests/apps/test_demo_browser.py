@@ -186,6 +186,34 @@ def test_whoever_closes_the_page_leaves_the_queue(browser: Browser, server: Serv
     assert len(made) < 8
 
 
+def test_cancel_stops_what_is_not_made_yet(page: Page, server: Server) -> None:
+    for number in range(3):
+        ask(server, {"prompt": "marble", "count": 8, "seed": number})
+    page.get_by_test_id("textbox").fill("rock that is cancelled")
+    page.get_by_label("Variations").first.fill("8")
+    page.get_by_role("button", name="Generate", exact=True).click()
+    page.get_by_role("button", name="Cancel").click()
+    expect(page.locator("#status")).to_have_text("Cancelled.")
+    until(lambda: not busy(server))
+    cards = [path.read_text() for path in (server.folder / "materials").glob("*/about.json")]
+    assert len([card for card in cards if "rock that is cancelled" in card]) < 8
+    generate(page, "grey stone")  # and the page goes on
+
+
+def test_a_seed_used_again_makes_the_same_material(page: Page) -> None:
+    generate(page, "dark wood")
+    pick = "#result article .rendering"
+    first = page.request.get(f"{page.url}{page.locator(pick).first.get_attribute('src')}").body()
+    made = page.locator("#result article").first.get_attribute("data-material")
+    page.get_by_role("button", name=re.compile("Use this seed")).first.click()
+    expect(page.get_by_label("New seed each time")).not_to_be_checked()
+    page.get_by_role("button", name="Generate", exact=True).click()
+    expect(page.locator("#result article").first).not_to_have_attribute("data-material", str(made))
+    expect(page.locator("#status")).to_have_text("")
+    again = page.request.get(f"{page.url}{page.locator(pick).first.get_attribute('src')}").body()
+    assert again == first
+
+
 def test_html_in_a_prompt_is_text(page: Page) -> None:
     fired: list[str] = []
     page.on("dialog", lambda dialog: (fired.append(dialog.message), dialog.dismiss()))
