@@ -1,4 +1,4 @@
-"""A reverse proxy that serves an application below a prefix, which it strips, as an ingress does."""
+"""A reverse proxy that serves an application below a prefix and strips it, as an ingress does."""
 
 from __future__ import annotations
 
