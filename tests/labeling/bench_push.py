@@ -20,7 +20,7 @@ def test_push_of_a_set(server: Server, images: str) -> None:
     pixels = rng.integers(0, 256, (COUNT, SIZE, SIZE, 3), dtype=np.uint8)
     tasks = [Task(SETS[0], i, image, "brick") for i, image in enumerate(pixels)]
     environment = {"LABEL_STUDIO_API_KEY": server.credentials.token}
-    of = connect(server.address(f"bench {images}", images), environment=environment)
+    of = connect(server.address(f"bench {images or 'files'}", images), environment=environment)
     seconds: dict[str, float] = {}
     for name, action in {
         "push": lambda: of.push(tasks),
