@@ -1,7 +1,8 @@
 """Models of a registry, kept on this machine: a restart downloads nothing twice.
 
 A server that is started again while the registry does not answer goes on with the model that it
-served last. The newest two stay, for the older one may still be in use while another takes over.
+served last. The one before it stays until a third comes, so that no more than two lie there and a
+rollback is quick.
 """
 
 from __future__ import annotations
@@ -20,7 +21,6 @@ from components.core.errors import Unreachable, UserError
 from components.core.generator import ARTIFACT, ModelVersion, download, registered_version
 from components.core.platform.storage import cache_folder
 
-KEEP = 2
 NOTE = "last.json"
 DAY = 86400.0
 """Seconds after which an unfinished download is nobody's any more."""
@@ -65,9 +65,9 @@ class KeptModels:
             return last
         place = self._place(version)
         if not place.is_dir():
+            self._tidy()
             self._bring(version, place)
         os.utime(place)
-        self._tidy()
         found = self._generator(uri, place)
         self._note(uri, version)
         return found, version
@@ -105,10 +105,12 @@ class KeptModels:
         return place / "artifacts" / ARTIFACT
 
     def _tidy(self) -> None:
-        """Remove all but the models that were used last, and what a killed download left."""
+        """Remove all but the model that was asked for last, and what a killed download left."""
+        if not self._folder.is_dir():
+            return
         kept = [p for p in self._folder.iterdir() if p.is_dir() and not p.name.startswith(".")]
         kept.sort(key=lambda p: p.stat().st_mtime, reverse=True)
         halves = self._folder.glob(".partial-*")
         dead = [p for p in halves if time.time() - p.stat().st_mtime > DAY]
-        for old in [*kept[KEEP:], *dead]:
+        for old in [*kept[1:], *dead]:
             shutil.rmtree(old, ignore_errors=True)
