@@ -16,10 +16,10 @@ from typing import Any
 import gradio as gr
 from pydantic import ValidationError
 
-from apps.materials.api import described
 from apps.materials.ask import MAX_COUNT, MAX_SEED, Ask, Like
 from apps.materials.cards import cards, history, preview, waiting
 from apps.materials.scheduler import ENDED, Job
+from apps.materials.script import add_script, address
 from apps.materials.studio import Studio
 from components.core.errors import UserError
 from components.core.generator import MAX_PROMPT
@@ -71,7 +71,7 @@ def build(studio: Studio) -> gr.Blocks:
                 made = gr.HTML(history([]), elem_id="history")
         version = gr.HTML(_version(studio))
         _wire(studio, session, job, controls, make, stop, (status, result, made, version), blocks)
-        _script(studio)
+        add_script(studio, WATCHERS)
     return blocks.queue(max_size=WATCHERS, default_concurrency_limit=WATCHERS)
 
 
@@ -176,15 +176,10 @@ def known_session(kept: Any) -> str:
     return kept if isinstance(kept, str) and SESSION.fullmatch(kept) else ""
 
 
-def _address(request: gr.Request) -> str:
-    client = request.client
-    return str(client.host) if client else ""
-
-
 def _spoken(watch: Any, kept: Any, ask: Any, request: gr.Request) -> Iterator[list[Any]]:
     """What cannot be made is said in words on the screen."""
     try:
-        yield from watch(kept, ask(), _address(request))
+        yield from watch(kept, ask(), address(request))
     except UserError as error:
         raise gr.Error(str(error), print_exception=False) from error
     except (ValidationError, ValueError, KeyError, TypeError) as error:
@@ -222,29 +217,3 @@ def _cards(studio: Studio, made: tuple[str, ...]) -> list[Any]:
 
 def _version(studio: Studio) -> str:
     return f'<footer class="version">Model: {escape(str(studio.version))}</footer>'
-
-
-def _script(studio: Studio) -> None:
-    """What gradio_client calls; the same as POST /api/materials and the downloads."""
-
-    def generate(
-        request: gr.Request, prompt: str, count: int = 1, seed: int = 0, tileable: bool = True,
-        light: str = "",
-    ) -> list[dict[str, Any]]:  # fmt: skip
-        """Generate materials; each names its id, seed, version, realism score and files."""
-        try:
-            ask = Ask(prompt=prompt, count=count, seed=seed, tileable=tileable, light=light)
-            session = f"script-{secrets.token_urlsafe(9)}"
-            job = studio.submit(session, ask, _address(request))
-        except UserError as error:
-            raise gr.Error(str(error), print_exception=False) from error
-        except ValidationError as error:
-            raise gr.Error(error.errors()[0]["msg"], print_exception=False) from error
-        view = studio.scheduler.view(job)
-        while view.state not in ENDED:
-            view = studio.scheduler.wait(job, view.version, SECONDS)
-        if view.state != "done":
-            raise gr.Error(view.error or "cancelled", print_exception=False)
-        return [described(card) for card in _cards(studio, view.made)]
-
-    gr.api(generate, api_name="generate", concurrency_limit=WATCHERS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 import threading
@@ -10,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from fastapi.testclient import TestClient
 from gradio_client import Client
@@ -247,11 +249,21 @@ def test_a_server_that_samples_no_more_is_not_ready(tmp_path: Path) -> None:
     assert (answer.status_code, answer.json()) == (503, {"status": "nothing is sampled any more"})
 
 
-def test_gradio_client_generates(tmp_path: Path) -> None:
+def test_gradio_client_generates_lists_and_downloads(tmp_path: Path) -> None:
     with served(create_app(studio_of(tmp_path, FakeGenerator()))) as address:
-        remote = Client(f"{address}/", verbose=False)
+        remote, other = (Client(f"{address}/", verbose=False) for _ in range(2))
         made = remote.predict("old brick wall", 2, 5, api_name="/generate")
         assert [one["seed"] for one in made] == [5, 6]
         assert {one["prompt"] for one in made} == {"old brick wall"}
         with pytest.raises(Exception, match="the prompt is empty"):
             remote.predict(" ", api_name="/generate")
+        listed = remote.predict(api_name="/list")
+        assert sorted(one["id"] for one in listed) == sorted(one["id"] for one in made)
+        assert other.predict(api_name="/list") == []
+        for name in ("material.zip", "albedo.png", "rendering.png"):
+            got = remote.predict(made[0]["id"], name, api_name="/download")
+            over_http = httpx.get(f"{address}/api/materials/{made[0]['id']}/{name}").content
+            assert base64.b64decode(got["content"]) == over_http
+        for material, name in ((made[0]["id"], "../about.json"), ("../x", "albedo.png")):
+            with pytest.raises(Exception, match=r"no such file|not here"):
+                remote.predict(material, name, api_name="/download")
