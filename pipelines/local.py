@@ -119,10 +119,10 @@ def environment(output: Path, scratch: Path) -> Iterator[None]:
         TOKENIZERS_PARALLELISM="false",
     )
     os.environ.setdefault("MLFLOW_TRACKING_URI", f"sqlite:///{output / 'mlflow.db'}")
-    # OpenMP's threads wait for each other spinning, at first. Where another program has the core that
-    # one of them needs, the others would burn the rest of the machine (a training step took twelve
-    # times as long); without any spinning, as with OMP_WAIT_POLICY=PASSIVE, a step on a quiet machine
-    # takes a third longer. So many turns cost nothing in either case.
+    # OpenMP's threads wait for each other spinning, at first. Where another program has the core
+    # that one of them needs, the others would burn the rest of the machine (a training step took
+    # twelve times as long); without any spinning, as with OMP_WAIT_POLICY=PASSIVE, a step on a
+    # quiet machine takes a third longer. So few turns cost nothing in either case.
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "5000")
     try:
