@@ -88,16 +88,28 @@ def create_app(
         studio.scheduler.observe = telemetry.generation.observe
         add_materials(app, studio)
         app.mount("/assets/materials", StaticFiles(directory=PAGES), name="materials-assets")
-        # System fonts: the page loads nothing from other hosts.
-        theme = gr.themes.Soft(font=SYSTEM_FONTS, font_mono=("ui-monospace", "monospace"))
         app = gr.mount_gradio_app(
-            app, build(studio), path="/", theme=theme, css_paths=[PAGES / "demo.css"],
+            app, build(studio), path="/", theme=theme_of_page(), css_paths=[PAGES / "demo.css"],
             head=HEAD, show_error=True, footer_links=[], run_history=False,
         )  # fmt: skip
         close_gradio(app)
     app.add_middleware(Limits, rate=rate, burst=rate * BURST / RATE)
     app.add_middleware(Watched, telemetry=telemetry)
     return app
+
+
+def theme_of_page() -> gr.themes.Base:
+    """Gradio's soft theme with system fonts, for the page loads nothing from other hosts, and with
+    labels and buttons dark enough to be read by everybody (WCAG 1.4.3)."""
+    theme = gr.themes.Soft(font=SYSTEM_FONTS, font_mono=("ui-monospace", "monospace"))
+    return theme.set(
+        block_title_text_color="*primary_700", block_label_text_color="*primary_700",
+        button_primary_background_fill="*primary_600",
+        button_primary_background_fill_hover="*primary_700",
+        block_label_background_fill_dark="*primary_700",
+        button_primary_background_fill_dark="*primary_700",
+        button_primary_background_fill_hover_dark="*primary_800",
+    )  # fmt: skip
 
 
 def close_gradio(app: FastAPI) -> None:
