@@ -5,7 +5,7 @@ from __future__ import annotations
 import http.client
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 NOT_PASSED_ON = {"connection", "keep-alive", "transfer-encoding", "content-length"}
@@ -23,7 +23,8 @@ def behind(prefix: str, port: int) -> Iterator[str]:
                 self.send_error(404)
                 return
             there = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
-            try:
+            # A browser that left asks for nothing any more.
+            with closing(there), suppress(ConnectionError):
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 headers = {k: v for k, v in self.headers.items() if k.lower() != "connection"}
                 headers |= {"X-Forwarded-For": "127.0.0.1", "X-Forwarded-Proto": "http"}
@@ -37,10 +38,6 @@ def behind(prefix: str, port: int) -> Iterator[str]:
                 while piece := answer.read1(65536):
                     self.wfile.write(piece)
                     self.wfile.flush()
-            except ConnectionError:
-                pass  # the browser left; what it asked for is nobody's any more
-            finally:
-                there.close()
 
         do_GET = do_POST = do_DELETE = do_HEAD = handle_any  # noqa: N815
 

@@ -21,19 +21,22 @@ TOLERANCE = 2e-3
 """Relative: far more than another order of sums moves these, less than any setting does."""
 
 
+def trained(config: Config, dataset: Path, place: Path) -> Recorder:
+    recorder = Recorder()
+    given = {"dataset": [dataset], "output": place / "model", "work": place / "work"}
+    run(config, **given, tracker=recorder)  # type: ignore[arg-type]
+    return recorder
+
+
 def test_the_learning_rate_grows_stays_and_falls(
     base_model: Path, dataset: Path, tmp_path: Path
 ) -> None:
-    recorder = Recorder()
     config = Config(
         base_model=str(base_model), iterations=8, batch_size=2, micro_batch_size=2,
         learning_rate=1.0e-4, warmup_steps=2, cooldown_steps=4, log_every=1,
         heldout_every=0, preview_prompts=0, device="cpu",
     )  # fmt: skip
-    run(
-        config, dataset=[dataset], output=tmp_path / "model", work=tmp_path / "work",
-        tracker=recorder,
-    )  # fmt: skip
+    recorder = trained(config, dataset, tmp_path)
     rates = [row["learning_rate"] for _, row in recorder.rows if "learning_rate" in row]
     np.testing.assert_allclose(rates, 1e-4 * np.array([0.5, 1, 1, 1, 1, 0.75, 0.5, 0.25]))
 
@@ -41,17 +44,13 @@ def test_the_learning_rate_grows_stays_and_falls(
 def test_the_loss_curve_is_the_one_of_before(
     base_model: Path, dataset: Path, tmp_path: Path
 ) -> None:
-    recorder = Recorder()
     config = Config(
         seed=7, base_model=str(base_model), iterations=12, batch_size=6, micro_batch_size=3,
         learning_rate=2e-3, warmup_steps=4, weight_decay=0.1, max_gradient_norm=0.5,
         caption_dropout=0.3, variants_per_grid=2, log_every=1, checkpoint_every=100,
         heldout_every=4, preview_prompts=0, device="cpu",
     )  # fmt: skip
-    run(
-        config, dataset=[dataset], output=tmp_path / "model", work=tmp_path / "work",
-        tracker=recorder,
-    )  # fmt: skip
+    recorder = trained(config, dataset, tmp_path)
     heldout = [row["heldout_loss"] for _, row in recorder.rows if "heldout_loss" in row]
     np.testing.assert_allclose(recorder.losses, LOSS, rtol=TOLERANCE)
     np.testing.assert_allclose(heldout, HELDOUT, rtol=TOLERANCE)
