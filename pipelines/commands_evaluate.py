@@ -36,6 +36,10 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     command.add_argument("--seed", metavar="S", type=number(0, 2**31), default=0)
     command.add_argument("--reward", metavar="URI", help="default: the first model's that has one")
     command.add_argument("--reference", metavar="DIR", help="photographs, for the KID")
+    command.add_argument(
+        "--votes", metavar="FILE",
+        help="people's, of a study of these methods: what realmat study results --json prints",
+    )  # fmt: skip
     command.add_argument("--tileable", action="store_true", help="sample edges that fit each other")
     command.add_argument("-o", "--output", metavar="DIR", required=True)
     command.add_argument("--json", action="store_true", help="print report.json")
@@ -55,7 +59,9 @@ def _evaluate(given: argparse.Namespace) -> int:
         run_contest,
     )
     from components.evaluation.entrants import external
+    from components.evaluation.preferences import read_preferences
 
+    preferences = read_preferences(Path(given.votes)) if given.votes else []
     for uri in (*given.model, given.reward or ""):
         find_registry(uri)
     externals = dict(_external(text) for text in given.external)
@@ -76,7 +82,7 @@ def _evaluate(given: argparse.Namespace) -> int:
     reward = _reward(given.reward, list(models.values()))
     features = reward.features if reward else ClipFeatures.load("small")
     reference, aside = _reference(given, features)
-    judges = Judges(Renderer(), environments, features, reward, reference, aside)
+    judges = Judges(Renderer(), environments, features, reward, reference, preferences, aside)
     report = run_contest(request, judges, Path(given.output))
     print(json.dumps(report) if given.json else Path(given.output) / "report.html")
     return 0

@@ -66,6 +66,8 @@ class Judges:
     reward: RealismModel | None = None
     reference: npt.NDArray[np.floating] | None = None
     """Features (M, D) of the photographs that `kid` compares with."""
+    preferences: Sequence[Mapping[str, Any]] = ()
+    """People's, of a study of these methods (`read_preferences`)."""
     set_aside: Sequence[str] = ()
     """"file: reason" of reference photographs that could not be used."""
 
@@ -146,6 +148,7 @@ def run_contest(request: Request, judges: Judges, folder: Path) -> dict[str, Any
                     for name in entrants],
         "differences": differences(pairs, measured, seed=request.seed),
         "categories": by_category(pairs, measured),
+        **({"preferences": judges.preferences} if judges.preferences else {}),
     }  # fmt: skip
     report = {
         "materials": len(pairs), "seed": request.seed, "lights": request.lights,

@@ -23,7 +23,10 @@ VOTES = (
     "people have to vote: realmat study create, then realmat study results --json, given to "
     "promotion_gate.votes"
 )
-OTHERS_VOTES = "a study of other methods is no part of a run: realmat study create, study results"
+OTHERS_VOTES = (
+    "a study of other methods is no part of a run: realmat study create, then realmat evaluate "
+    "--external NAME=DIR --votes FILE"
+)
 ABLATION = "several trainings are no part of a run: realmat ablate prompts"
 EARLY = "it ended before the evaluation, or was made before this was computed"
 OTHERS = "no other method is part of a run: realmat evaluate --external NAME=DIR"

@@ -45,10 +45,14 @@ def compared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, 
         pixels = np.random.default_rng(i).integers(0, 256, (40, 40, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(photos / f"{i}.png")
     (photos / "torn.jpg").write_bytes(b"\xff\xd8\xff torn")
+    votes = {"shares": {"Other": {"count": 6, "share": 0.6, "wilson95": [0.3, 0.8]},
+                        "similar": {"count": 4, "share": 0.4, "wilson95": [0.2, 0.7]}}}  # fmt: skip
+    (root / "votes.json").write_text(json.dumps(votes))
     code = main(
         ["evaluate", "--model", str(model), "--external", f"Other={root / 'other'}",
          "--reward", str(model), "--reference", str(photos), "--prompts",
-         str(root / "prompts.txt"), "-n", "6", "-o", str(root / "out")]
+         str(root / "prompts.txt"), "-n", "6", "-o", str(root / "out"),
+         "--votes", str(root / "votes.json")]
     )  # fmt: skip
     assert code == 0
     return root / "out", json.loads((root / "out" / "report.json").read_text())
@@ -74,6 +78,8 @@ def test_everything_that_was_asked_for_is_measured(compared: tuple[Path, dict[st
     assert "brought to 16 × 16 pixels" in notes
     assert "not comparable with published KIDs" in notes
     assert "set aside: 1 (torn.jpg" in notes
+    assert [row["votes"] for row in report["preferences"]] == [6, 4]
+    assert (compared[0] / "preferences.csv").is_file()
 
 
 @pytest.mark.parametrize("width", [1280, 390])
@@ -89,6 +95,9 @@ def test_the_page_opens_without_a_complaint(
     page.goto((compared[0] / "report.html").as_uri())
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     assert page.locator("img").count() == 6 * 2
+    text = page.inner_text("main")
+    assert "60.0% [30.0%, 80.0%]" in text
+    assert "_" not in text.replace(str(compared[0].parent), "")  # words, not the files' names
     broken = "[...document.images].filter((image) => !image.naturalWidth).length"
     assert page.evaluate(broken) == 0
     context.close()

@@ -1,0 +1,88 @@
+"""A study's votes in a comparison: the very file that the study command prints."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from apps.study.statistics import with_and_without_flagged
+from components.core.errors import UserError
+from components.evaluation.contest_tables import (
+    categories_table,
+    differences_table,
+    methods_table,
+    preferences_table,
+)
+from components.evaluation.preferences import PAPER, PAPER_VOTES, read_preferences
+
+SHARES = {"RealMat": 53, "ReflectanceFusion": 40, "MatFuse": 3, "similar": 4}
+
+
+def votes(flagged: bool = False) -> pd.DataFrame:
+    """The paper's 440 votes (section 6.4), by 22 participants; a further one may be flagged."""
+    choices = np.random.default_rng(0).permutation(
+        np.repeat(list(SHARES), [round(4.4 * share) for share in SHARES.values()])
+    )
+    table = pd.DataFrame(
+        {
+            "participant": [f"p{i % 22}" for i in range(len(choices))],
+            "trial": range(len(choices)),
+            "choice": choices,
+            "left": "RealMat",
+            "right": "MatFuse",
+            "flagged": False,
+        }
+    )
+    if not flagged:
+        return table
+    spam = table.head(20).assign(participant="spam", choice="MatFuse", flagged=True)
+    return pd.concat([table, spam], ignore_index=True)
+
+
+@pytest.mark.parametrize("flagged", [False, True])
+def test_the_papers_votes_give_the_papers_shares(tmp_path: Path, flagged: bool) -> None:
+    file = tmp_path / "results.json"
+    found = with_and_without_flagged(votes(flagged), list(SHARES))
+    file.write_text(json.dumps(found))
+    rows = {row["method"]: row for row in read_preferences(file)}
+    assert sum(row["votes"] for row in rows.values()) == pytest.approx(PAPER_VOTES, abs=1)
+    for name, share in PAPER.items():
+        assert rows[name]["share"] == pytest.approx(share, abs=0.005)
+        assert 0 <= rows[name]["low"] <= rows[name]["share"] <= rows[name]["high"] <= 1
+    _, shown = preferences_table(list(rows.values()))
+    assert len(shown) == 2 * len(PAPER)
+    assert sum("the paper" in row[0] for row in shown) == len(PAPER)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"shares": {"a": 1}}', '{"shares": {"a": {}}}'])
+def test_another_file_is_refused_in_one_sentence(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "votes.csv"
+    file.write_text(text)
+    with pytest.raises(UserError, match="realmat study results NAME --json"):
+        read_preferences(file)
+    with pytest.raises(UserError, match="No such file"):
+        read_preferences(tmp_path / "missing.json")
+
+
+def test_the_pages_tables_say_what_the_rows_hold() -> None:
+    rows = [
+        {"method": "ours", "reward": 0.5, "kid": 0.25, "kid_low": 0.2, "kid_high": 0.3,
+         "memory_bytes": 2e9, "category": "rock", "materials": 3},
+        {"method": "Other", "reward": 0.4, "kid": None, "category": "rock", "materials": 3},
+    ]  # fmt: skip
+    head, body = methods_table(rows)
+    assert head == ["measure", "ours", "Other"]
+    cells = {row[0].split(",")[0]: row[1:] for row in body}
+    assert cells["realism"] == ["0.5", "0.4"]
+    assert cells["KID against the photographs ↓"] == ["0.25 [0.2, 0.3]", "–"]
+    assert cells["peak memory"] == ["2", "–"]
+    _, by_category = categories_table(rows[::-1])
+    assert [row[:3] for row in by_category] == [["rock", "Other", "3"], ["rock", "ours", "3"]]
+    one = {"method": "Other", "against": "ours", "measure": "reward", "pairs": 3, "p_holm": 0.4,
+           "difference": -0.1, "low": -0.2, "high": 0.05, "p_value": 0.2}  # fmt: skip
+    _, ((*_, difference, p),) = differences_table([one])
+    assert (difference, p) == ("-0.1 [-0.2, +0.05]", "0.400")
