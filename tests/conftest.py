@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
-LONGEST = ("tests/pipelines/test_smoke.py", "tests/pipelines/test_stack.py")
+LONGEST = tuple(f"tests/pipelines/test_{name}.py" for name in ("smoke", "stack", "stack_parts"))
 LABELING = ("tests/labeling/test_server.py", "tests/labeling/test_server_runs.py")
 TOGETHER = {**dict.fromkeys(LONGEST, "smoke"), **dict.fromkeys(LABELING, "labeling")}
 """Files that share a run of the smoke recipe, or a Label Studio server."""

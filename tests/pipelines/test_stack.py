@@ -5,17 +5,10 @@ smoke recipe on local files is the oracle: whatever happens, the stages' results
 """
 
 import copy
-import json
-import os
 import random
-import re
-import signal
 import socket
-import subprocess
-import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import boto3
@@ -28,25 +21,17 @@ from apps.study.place import Place
 from components.core.platform.artifacts import read_manifest
 from labeling.server import PROGRAM
 from pipelines.recipe import STAGES
-from pipelines.stack.addresses import MANIFESTS, localised, read_environment
+from pipelines.stack.addresses import localised
 from pipelines.stack.postgresql import installed
-from pipelines.stack.secrets import make_secrets
 from pipelines.stack.stack import Stack, make_users
 from tests.apps.studies import make_study
-from tests.pipelines.conftest import EXACT, ROOT
+from tests.pipelines.watched_run import Run, until
 from tests.s3 import Store
 from tests.services import missing
 
 AWAY = 30.0  # seconds for which MLflow is gone
 BUSY = 10.0  # seconds for which S3 refuses, each bucket from its first request on
 MEASURED = ("second", "memory", "utilisation")  # what no two runs have alike
-
-
-def until(condition: Callable[[], bool], what: str, seconds: float = 240) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.2)
 
 
 @pytest.fixture(scope="module")
@@ -80,62 +65,6 @@ def stack(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Iterator[St
                     assert probe.connect_ex(("127.0.0.1", port)) != 0, name
         assert not folder.exists()
         assert not found.postgres.folder.exists()
-
-
-class Run:
-    """`realmat run smoke` with the stack's environment; `saw` waits for a line of its output."""
-
-    def __init__(self, stack: Stack, output: Path) -> None:
-        self.lines: list[str] = []
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "pipelines.cli", "run", "smoke", "--output", str(output)],
-            cwd=ROOT, env={**os.environ, **EXACT, **stack.environment}, text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        )  # fmt: skip
-        self.thread = threading.Thread(target=self._read, daemon=True)
-        self.thread.start()
-
-    def _read(self) -> None:
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
-            self.lines.append(line)
-
-    @property
-    def text(self) -> str:
-        return "".join(self.lines)
-
-    def saw(self, words: str) -> None:
-        until(lambda: words in self.text or self.process.poll() is not None, words, 600)
-        assert words in self.text, self.text[-3000:]
-
-    def end(self) -> int:
-        code = self.process.wait(900)
-        self.thread.join(60)
-        return code
-
-    def kill_stage(self) -> None:
-        """Ends the process that runs a task, as the kernel does when memory runs out."""
-        group = [
-            int(entry.parent.name)
-            for entry in Path("/proc").glob("[0-9]*/cmdline")
-            if b"kfp.dsl.executor_main" in entry.read_bytes()
-            and self.process.pid in _ancestors(int(entry.parent.name))
-        ]
-        assert group
-        for pid in group:
-            os.kill(pid, signal.SIGKILL)
-
-
-def _ancestors(pid: int) -> set[int]:
-    found: set[int] = set()
-    while pid > 1:
-        try:
-            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        except FileNotFoundError:
-            break
-        pid = int(fields[1])
-        found.add(pid)
-    return found
 
 
 @pytest.fixture(scope="module")
@@ -329,87 +258,3 @@ def test_no_secret_is_in_a_log_or_an_artifact(disturbed: Path, stack: Stack) -> 
     for file in files:
         content = file.read_bytes()
         assert not [word for word in words if word in content], file
-
-
-def test_a_full_disk_is_one_sentence_and_the_next_run_goes_on(smoke: Path, tmp_path: Path) -> None:
-    """A disk of three megabytes, on which the dataset of the first stage does not fit."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(disk)]
-    if subprocess.run(mount, capture_output=True, check=False).returncode:
-        missing("this test mounts a small disk, which needs root")
-    command = [
-        sys.executable, "-m", "pipelines.cli", "run", "smoke", "--until", "synthetic_data",
-        "--output", str(disk / "run"),
-    ]  # fmt: skip
-    environment = {**os.environ, **EXACT, "REALMAT_RUNS": str(tmp_path)}
-    try:
-        done = subprocess.run(
-            command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 2, done.stdout + done.stderr
-        assert "No space left" in done.stderr
-        assert "Traceback" not in done.stderr + done.stdout
-        assert not list((disk / "run" / "store").glob("*/*/manifest.json"))
-        resize = ["mount", "-o", "remount,size=200m", str(disk)]
-        subprocess.run(resize, check=True)
-        done = subprocess.run(
-            command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, done.stderr
-        made = {
-            path.parent.name: json.loads(path.read_text())["content_hash"]
-            for path in (disk / "run" / "store").glob("*/*/manifest.json")
-        }
-        assert made
-        for key, content in made.items():
-            assert read_manifest(smoke / "store" / "synthetic_data" / key).content_hash == content
-    finally:
-        subprocess.run(["umount", str(disk)], check=False)
-
-
-def test_stopping_leaves_nothing_behind(store: Store, tmp_path: Path) -> None:
-    """PostgreSQL and MLflow alone: the others are ended in the same way."""
-    stack = Stack(
-        tmp_path / "stack", say=lambda _: None, elsewhere={"s3": store.port}, first_port=30_000
-    )
-    stack.services = stack.services[1:2]
-    stack.postgres.start()
-    password = stack.secrets["postgresql-secrets"]["MLFLOW_DATABASE_PASSWORD"]
-    stack.postgres.create_owned("mlflow", password)
-    stack.restart("mlflow")
-    assert stack.processes.running("mlflow")
-    second = Stack(tmp_path / "stack", say=lambda _: None)  # as another command finds it
-    second.services = second.services[1:2]
-    assert second.ports == stack.ports
-    second.stop()
-    assert not (tmp_path / "stack").exists()
-    assert not stack.postgres.folder.exists()
-    with pytest.raises(httpx.ConnectError):
-        httpx.get(stack.services[0].ready)
-
-
-def test_settings_are_the_manifests_with_this_machines_addresses() -> None:
-    ports = {"postgresql": 1, "s3": 2, "mlflow": 3, "label-studio": 4, "realmat-app": 5}
-    settings = localised(
-        {"A": "http://s3:9000/x", "B": "mlflow:5000,localhost:5000", "C": "http://my-s3:9000"},
-        ports,
-    )
-    assert settings == {
-        "A": "http://127.0.0.1:2/x", "B": "127.0.0.1:3,localhost:5000", "C": "http://my-s3:9000",
-    }  # fmt: skip
-    for service in ("mlflow", "label-studio", "app", "pipeline"):
-        for value in localised(read_environment(service), ports).values():
-            assert not re.search(r"(?:mlflow|s3|label-studio|postgresql):\d", value)
-
-
-def test_the_secrets_have_the_names_and_keys_of_the_manifests() -> None:
-    lines = (MANIFESTS / "secrets.txt").read_text().splitlines()
-    rows = [line.split()[:2] for line in lines if line and not line.startswith("#")]
-    made, again = make_secrets(), make_secrets()
-    wanted = {
-        (secret, key) for secret, key in rows if not secret.startswith(("backup-", "restore-"))
-    }
-    assert {(secret, key) for secret, keys in made.items() for key in keys} == wanted
-    key = "REALMAT_SECRET_KEY"
-    assert made["app-secrets"][key] != again["app-secrets"][key]
