@@ -5,8 +5,6 @@ Leaves are stamped bottom to top; a leaf's outline is a signed distance in its o
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from components.core.materials.library.motifs import (
@@ -20,6 +18,7 @@ from components.core.materials.library.motifs import (
     steady,
 )
 from components.core.materials.library.weather import weather
+from components.core.materials.library.wording import Kinds, Wording
 from components.core.materials.material import FloatArray, Material
 from components.core.materials.noise import ramp, scatter, smoothstep, spectral
 
@@ -42,7 +41,7 @@ COLOURS: dict[str, list[Colour]] = {
 }
 FRESH = ("green", "dark green", "lime green", "purple")
 FALLEN = ("red", "orange", "yellow", "brown", "mixed autumn")
-KINDS: dict[str, tuple[str, tuple[str, ...]]] = {
+KINDS: Kinds = {
     "maple": ("{} maple leaves on the ground", (*FALLEN, "mixed autumn")),
     "ivy": ("{} ivy leaves on a wall", ("green", "dark green", "lime green", "red")),
     "oak": ("fallen {} oak leaves", ("brown", "pale brown", "orange", "mixed autumn")),
@@ -67,18 +66,10 @@ LOBES = {
 }
 
 
-@dataclass(frozen=True)
-class Style:
+class Style(Wording):
     """The leaf's kind and colour."""
 
-    kind: str
-    colour: str
-    state: str = ""
-
-    @property
-    def caption(self) -> str:
-        """What a person would call it."""
-        return f"{self.state} {KINDS[self.kind][0].format(self.colour)}".strip()
+    kinds = KINDS
 
 
 def describe(rng: np.random.Generator) -> Style:

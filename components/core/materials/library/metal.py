@@ -5,8 +5,6 @@ Albedo of bare metal is its reflectance at normal incidence (steel, copper, gold
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from components.core.materials.library.motifs import (
@@ -20,6 +18,7 @@ from components.core.materials.library.motifs import (
     streaks,
 )
 from components.core.materials.library.weather import weather
+from components.core.materials.library.wording import Kinds, Wording
 from components.core.materials.material import FloatArray, Material
 from components.core.materials.noise import (
     cells,
@@ -60,7 +59,7 @@ SHEETS = ("steel", "aluminium", "green painted", "red painted", "blue painted")
 BARE = ("steel", "silver", "copper", "gold", "bronze", "dark iron", "aluminium", "blue titanium")
 # Noise level above which rust, or verdigris, grows.
 CORRODED = {"rusty": 0.46, "rusted": -0.1, "scratched": 0.86, "patina": 0.5}
-KINDS: dict[str, tuple[str, tuple[str, ...]]] = {
+KINDS: Kinds = {
     "brushed": ("brushed {} metal", BARE),
     "rusty": ("rusty {} metal plate", ("steel", "dark iron", "aluminium")),
     "rusted": ("heavily rusted {} metal sheet", ("brown iron", "orange iron")),
@@ -74,18 +73,10 @@ KINDS: dict[str, tuple[str, tuple[str, ...]]] = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Style:
+class Style(Wording):
     """How the metal was worked and what it is."""
 
-    kind: str
-    colour: str
-    state: str = ""
-
-    @property
-    def caption(self) -> str:
-        """What a person would call it."""
-        return f"{self.state} {KINDS[self.kind][0].format(self.colour)}".strip()
+    kinds = KINDS
 
 
 def describe(rng: np.random.Generator) -> Style:

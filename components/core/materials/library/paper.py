@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from scipy.spatial import Delaunay
 
@@ -19,6 +17,7 @@ from components.core.materials.library.motifs import (
     steady,
 )
 from components.core.materials.library.weather import weather
+from components.core.materials.library.wording import Kinds, Wording
 from components.core.materials.material import FloatArray, Material
 from components.core.materials.noise import (
     coordinates,
@@ -42,7 +41,7 @@ COLOURS: dict[str, Colour] = {
     "black": (0.12, 0.12, 0.13),
 }
 ALL = tuple(COLOURS)
-KINDS: dict[str, tuple[str, tuple[str, ...]]] = {
+KINDS: Kinds = {
     "crumpled": ("crumpled {} paper", ALL),
     "cardboard": ("{} corrugated cardboard", ("brown kraft", "white", "grey", "red", "blue")),
     "lined": ("lined {} notebook paper", ("white", "cream", "yellow", "blue", "pink")),
@@ -55,18 +54,10 @@ KINDS: dict[str, tuple[str, tuple[str, ...]]] = {
 }
 
 
-@dataclass(frozen=True)
-class Style:
+class Style(Wording):
     """What was done with the sheet and its colour."""
 
-    kind: str
-    colour: str
-    state: str = ""
-
-    @property
-    def caption(self) -> str:
-        """What a person would call it."""
-        return f"{self.state} {KINDS[self.kind][0].format(self.colour)}".strip()
+    kinds = KINDS
 
 
 def describe(rng: np.random.Generator) -> Style:

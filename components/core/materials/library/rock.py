@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from components.core.materials.library.motifs import (
@@ -17,6 +15,7 @@ from components.core.materials.library.motifs import (
     steady,
 )
 from components.core.materials.library.weather import weather
+from components.core.materials.library.wording import Kinds, Wording
 from components.core.materials.material import FloatArray, Material
 from components.core.materials.noise import (
     blurred,
@@ -40,7 +39,7 @@ COLOURS: dict[str, list[Colour]] = {
     "orange": [(0.52, 0.27, 0.11), (0.70, 0.41, 0.19), (0.80, 0.55, 0.31)],
 }
 ALL = tuple(COLOURS)
-KINDS: dict[str, tuple[str, tuple[str, ...]]] = {
+KINDS: Kinds = {
     "strata": ("layered {} rock cliff strata", ALL),
     "craggy": ("craggy {} rock face", ALL),
     "mossy": ("mossy {} rock", ("grey", "brown", "black", "blue grey", "tan")),
@@ -52,18 +51,10 @@ KINDS: dict[str, tuple[str, tuple[str, ...]]] = {
 }
 
 
-@dataclass(frozen=True)
-class Style:
+class Style(Wording):
     """The rock's structure and its colour family."""
 
-    kind: str
-    colour: str
-    state: str = ""
-
-    @property
-    def caption(self) -> str:
-        """What a person would call it."""
-        return f"{self.state} {KINDS[self.kind][0].format(self.colour)}".strip()
+    kinds = KINDS
 
 
 def describe(rng: np.random.Generator) -> Style:

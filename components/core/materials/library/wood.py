@@ -6,7 +6,6 @@ Boards, parquet, painted boards, bark, burl, bamboo and log ends share the grain
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -33,6 +32,7 @@ from components.core.materials.library.wood_forms import (
     burl,
     logs,
 )
+from components.core.materials.library.wording import Kinds, Wording
 from components.core.materials.material import FloatArray, Material
 from components.core.materials.noise import coordinates, ramp, smoothstep, warped
 
@@ -44,7 +44,7 @@ PAINTS: dict[str, Colour] = {
     "red": (0.58, 0.17, 0.13),
     "yellow": (0.84, 0.68, 0.28),
 }
-KINDS: dict[str, tuple[str, tuple[str, ...]]] = {
+KINDS: Kinds = {
     "planks": ("{} wood planks", tuple(WOODS)),
     "parquet": ("{} wood parquet floor", tuple(WOODS)[:6]),
     "painted": ("peeling {} painted wood boards", tuple(PAINTS)),
@@ -56,18 +56,10 @@ KINDS: dict[str, tuple[str, tuple[str, ...]]] = {
 }
 
 
-@dataclass(frozen=True)
-class Style:
+class Style(Wording):
     """What was made of the wood, and its kind or paint."""
 
-    kind: str
-    colour: str
-    state: str = ""
-
-    @property
-    def caption(self) -> str:
-        """What a person would call it."""
-        return f"{self.state} {KINDS[self.kind][0].format(self.colour)}".strip()
+    kinds = KINDS
 
 
 def describe(rng: np.random.Generator) -> Style:
