@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 import torch
 
@@ -45,10 +46,10 @@ def described(config: Config) -> str:
     return f"with micro_batch_size {config.micro_batch_size} at zero_stage {config.zero_stage}"
 
 
-def remedies(config: Config, begun: bool) -> list[str]:
+def remedies(config: Config, begun: Path | None) -> list[str]:
     """Changes of the training's settings that need less memory, the cheapest first.
 
-    begun: whether a checkpoint is there, which another ZeRO stage could not continue.
+    begun: the folder of checkpoints if there are any, which another ZeRO stage can't continue.
     """
     own = config.batch_size // config.world_size
     smaller = [n for n in range(1, config.micro_batch_size) if own % n == 0]
@@ -58,7 +59,7 @@ def remedies(config: Config, begun: bool) -> list[str]:
     if not config.gradient_checkpointing:
         found.append("set sdxl_finetune.gradient_checkpointing to true")
     if config.zero_stage < 3 and config.world_size > 1 and not config.compile:
-        again = ", which starts again" if begun else ""
+        again = f" and remove {begun}, which that could not continue" if begun else ""
         found.append(f"set sdxl_finetune.zero_stage to 3{again}")
     return found
 

@@ -129,7 +129,9 @@ class Trainer:
     def _naming_shortage(self, doing: str) -> AbstractContextManager[None]:
         return naming_shortage(
             f"{doing} {described(self.config)}",
-            lambda: remedies(self.config, begun=bool(checkpoints(self.checkpoints))),
+            lambda: remedies(
+                self.config, self.checkpoints if checkpoints(self.checkpoints) else None
+            ),
             lambda: what_stays(self.checkpoints),
         )
 

@@ -1,6 +1,7 @@
 """Running out of memory is a sentence that says what would fit."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -53,9 +54,15 @@ def test_other_errors_are_left_alone() -> None:
     ids=str,
 )
 def test_only_what_the_batch_allows_is_advised(settings: dict[str, Any], found: list[str]) -> None:
-    advised = remedies(Config(**settings), begun=False)
+    advised = remedies(Config(**settings), begun=None)
     assert len(advised) == len(found)
     assert all(part in advice for part, advice in zip(found, advised, strict=True))
+
+
+def test_advice_names_the_checkpoints_that_are_in_its_way(tmp_path: Path) -> None:
+    config = Config(micro_batch_size=1, processes=2, gradient_checkpointing=True)
+    assert str(tmp_path) in remedies(config, begun=tmp_path)[0]
+    assert str(tmp_path) not in remedies(config, begun=None)[0]
 
 
 def test_a_window_holds_means_since_the_last_report() -> None:

@@ -9,8 +9,10 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+import psutil
 
 from components.core.errors import UserError
 from components.core.platform.preemption import Preempted
@@ -53,6 +55,7 @@ def train_in_group(
 def ending_well(stage: str, work: Path) -> Iterator[None]:
     """Within this, a training process turns a user's error into exit code 2, and the orderly end
     of a preempted one into 143. Every process says what it found; a preemption is said once."""
+    _forget_earlier(work)
     try:
         yield
     except UserError as error:
@@ -62,6 +65,19 @@ def ending_well(stage: str, work: Path) -> Iterator[None]:
         if _rank() == 0:
             print(f"{stage}: {end}", flush=True)
         sys.exit(end.code)
+
+
+def _forget_earlier(work: Path) -> None:
+    """Remove the reason of an earlier attempt: a cluster starts a node's process again by itself.
+
+    The first process alone does so. The others start with it, and none of them can have failed
+    before it has, so that a file older than this process is no one's of this attempt.
+    """
+    failure = work / FAILURE
+    if _rank() == 0:
+        with suppress(FileNotFoundError):
+            if failure.stat().st_mtime < psutil.Process().create_time():
+                failure.unlink()
 
 
 def _leave_reason(stage: str, reason: str, work: Path) -> None:

@@ -1,0 +1,47 @@
+"""What a training process leaves for its stage when it ends."""
+
+import os
+from pathlib import Path
+
+import psutil
+import pytest
+
+from components.core.errors import UserError
+from components.core.platform.preemption import Preempted
+from components.core.platform.processes import FAILURE, ending_well
+
+
+def fail(work: Path, reason: str) -> None:
+    with pytest.raises(SystemExit) as end, ending_well("stage", work):
+        raise UserError(reason)
+    assert end.value.code == 2
+
+
+def test_the_first_reason_of_an_attempt_stays(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fail(tmp_path, "the first")
+    fail(tmp_path, "the first")  # of another process: said once
+    fail(tmp_path, "another")
+    assert (tmp_path / FAILURE).read_text() == "the first"
+    assert capsys.readouterr().out.count("the first") == 1
+
+
+@pytest.mark.parametrize(("rank", "left"), [("0", "now"), ("1", "an attempt before")])
+def test_the_reason_of_an_earlier_attempt_goes_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rank: str, left: str
+) -> None:
+    """A cluster starts the processes again; one of them, the first, removes what is stale."""
+    monkeypatch.setenv("RANK", rank)
+    (tmp_path / FAILURE).write_text("an attempt before")
+    before = psutil.Process().create_time() - 30
+    os.utime(tmp_path / FAILURE, (before, before))
+    fail(tmp_path, "now")
+    assert (tmp_path / FAILURE).read_text() == left
+
+
+def test_an_orderly_end_leaves_no_reason(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit) as end, ending_well("stage", tmp_path):
+        raise Preempted("step 3")
+    assert end.value.code == 143
+    assert not (tmp_path / FAILURE).exists()
