@@ -1,6 +1,7 @@
 """Which tests share a process, and that none leaves its settings to the next."""
 
 import os
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ LONGEST = tuple(f"tests/pipelines/test_{name}.py" for name in ("smoke", "stack",
 LABELING = ("tests/labeling/test_server.py", "tests/labeling/test_server_runs.py")
 TOGETHER = {**dict.fromkeys(LONGEST, "smoke"), **dict.fromkeys(LABELING, "labeling")}
 """Files that share a run of the smoke recipe, or a Label Studio server."""
+LISTED = 12
 OURS = ("AWS_", "LABEL_STUDIO_", "MLFLOW_TRACKING_", "REALMAT_")
 
 
@@ -55,3 +57,14 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest files come first, so that no process is left with them at the end."""
     items.sort(key=lambda item: item.nodeid.partition("::")[0] not in LONGEST)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Where the time went: the files that took longest, set-up included."""
+    seconds: defaultdict[str, float] = defaultdict(float)
+    for report in (one for some in terminalreporter.stats.values() for one in some):
+        if isinstance(report, pytest.TestReport):
+            seconds[report.nodeid.partition("::")[0]] += report.duration
+    terminalreporter.section(f"seconds by file, {sum(seconds.values()):.0f} in all")
+    for file, taken in sorted(seconds.items(), key=lambda row: -row[1])[:LISTED]:
+        terminalreporter.write_line(f"{taken:7.1f}  {file}")
