@@ -27,7 +27,7 @@ def text(booking: Booking) -> Iterator[str]:
             f"  {booking.gpus} GPUs cannot share a batch of {work.batch} evenly: "
             f"{booking.used} of them are used."
         )
-    yield "  GiB a GPU" + "".join(f"{part[:10]:>12}" for part in PARTS) + "       total   largest"
+    yield "  GiB a GPU " + "".join(f"{part[:10]:>12}" for part in PARTS) + "       total   largest"
     yield from (_line(row) for row in booking.rows)
     if booking.suggested is None:
         yield f"  Nothing fits into {gpu.memory_gib:g} GiB; it would on: {_names(booking)}."
@@ -85,7 +85,7 @@ def _line(row: Row) -> str:
     sizes = asdict(row.memory)
     cells = "".join(f"{sizes[part] / 2**30:12.1f}" for part in PARTS)
     largest = f"{row.micro_batch:10d}" if row.micro_batch else "      none"
-    return f"  {_way(row):9}{cells}{row.memory.total / 2**30:12.1f}{largest}"
+    return f"  {_way(row):10}{cells}{row.memory.total / 2**30:12.1f}{largest}"
 
 
 def _way(row: Row) -> str:
