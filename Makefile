@@ -11,6 +11,8 @@ PYTHON ?= python3
 READY := $(VENV)/.ready
 RECIPE ?= laptop
 PORT ?= 8080
+# Tests that start servers and take them away again run with SERVICES=1, as in .ci/run, or by name.
+CHOSEN = $(if $(SERVICES)$(TESTS),$(TESTS),-m 'not services')
 
 .PHONY: help install system labeling stack stack-stop images demo test lint types imports audit bench weights clean
 
@@ -26,9 +28,10 @@ demo: $(READY) ## run the whole pipeline at laptop size and show where its repor
 	@echo "Make a material:              $(BIN)/realmat generate 'old red brick wall' -o brick"
 	@echo "Look at the runs:             $(BIN)/mlflow ui --backend-store-uri sqlite:///runs/$(RECIPE)/mlflow.db"
 
-test: lint types imports ## check style, types, imports, and run all tests (TESTS=tests/core for a part)
+test: lint types imports ## check style, types, imports, and run the tests (TESTS=tests/core for a part)
 	@.ci/install --services
-	@$(BIN)/python -m pytest --numprocesses 2 --dist loadscope --no-loadscope-reorder $(TESTS)
+	@$(BIN)/python -m pytest --numprocesses 2 --dist loadscope --no-loadscope-reorder $(CHOSEN)
+	@$(if $(SERVICES)$(TESTS),,echo "Left out: tests that disturb real servers and nodes (make test SERVICES=1)")
 
 lint: $(READY) ## check style and formatting
 	@$(BIN)/ruff check .

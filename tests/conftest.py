@@ -65,6 +65,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     for report in (one for some in terminalreporter.stats.values() for one in some):
         if isinstance(report, pytest.TestReport):
             seconds[report.nodeid.partition("::")[0]] += report.duration
+    if not seconds:
+        return
     terminalreporter.section(f"seconds by file, {sum(seconds.values()):.0f} in all")
     for file, taken in sorted(seconds.items(), key=lambda row: -row[1])[:LISTED]:
         terminalreporter.write_line(f"{taken:7.1f}  {file}")

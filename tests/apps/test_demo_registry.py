@@ -24,6 +24,8 @@ from components.registration.registry import About, register
 from tests.apps.serving import Server
 from tests.registry import tracking
 
+pytestmark = pytest.mark.services
+
 NAME = "stones"
 ALIAS = f"models:/{NAME}@champion"
 

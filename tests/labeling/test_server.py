@@ -33,6 +33,8 @@ from labeling.simulated import SimulatedAnnotator
 from pipelines.cli import main
 from tests.labeling.people import Person, key_of
 
+pytestmark = pytest.mark.services
+
 NAMES: tuple[SetName, ...] = SETS
 
 

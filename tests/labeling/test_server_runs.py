@@ -21,6 +21,8 @@ from labeling.server import Server
 from pipelines.cli import main
 from tests.labeling.people import Person
 
+pytestmark = pytest.mark.services
+
 OF_EACH = 8
 STAGES = dict(zip(SETS, ("photo_retrieval", "material_sampling"), strict=True))
 SETTINGS = {"items_per_set": OF_EACH, "minimum_per_class": 0, "overlap": 0.25, "wait_hours": 0}
