@@ -50,6 +50,17 @@ class Config(BaseModel, frozen=True, extra="forbid"):
         description="Train so many denoising steps in a row, at a place drawn anew for each "
         "forward batch, instead of train_timestep_fraction; 0 switches this off.",
     )
+    window_stride: int = Field(
+        1,
+        ge=1,
+        description="With a window: up to so many steps outside of it become one, without noise, "
+        "which saves passes; 1: all steps are sampled, with noise.",
+    )
+    branch: bool = Field(
+        False,
+        description="With a window: the samples drawn in a row of one prompt share what comes "
+        "before it, which is sampled once: they differ in what is trained and what follows.",
+    )
     smallest_deviation: float = Field(
         0.0,
         ge=0,
@@ -173,6 +184,15 @@ class Config(BaseModel, frozen=True, extra="forbid"):
             raise ValueError('base_precision = "bfloat16" needs precision = "bfloat16"')
         if self.window and self.train_timestep_fraction < 1.0:
             raise ValueError("set window or train_timestep_fraction, not both")
+        mixed = self.window_stride > 1 or self.branch
+        if mixed and (not self.window or self.method != "ddpo"):
+            raise ValueError('window_stride and branch need a window and method = "ddpo"')
+        if self.branch and (
+            self.samples_per_prompt < 2 or self.forward_batch % self.samples_per_prompt
+        ):
+            raise ValueError(
+                "branch needs a samples_per_prompt of at least 2 that divides forward_batch"
+            )
         if self.advantages == "group" and self.samples_per_prompt < 2:
             raise ValueError('advantages = "group" needs a samples_per_prompt of at least 2')
         if self.method == "direct" and self.inner_epochs > 1:

@@ -40,6 +40,14 @@ def plan_update(
     return steps
 
 
+def trained_transitions(steps: list[list[Task]]) -> dict[int, set[int]]:
+    """Of each batch, all transitions that the update will train."""
+    found: dict[int, set[int]] = {}
+    for task in (one for tasks in steps for one in tasks):
+        found.setdefault(task.batch, set()).update(index for index, _ in task.transitions)
+    return found
+
+
 def owners(steps: list[list[Task]], batches: int, processes: int) -> list[int]:
     """Which process samples and trains each batch: every first-pass step is dealt out evenly."""
     owner: dict[int, int] = {}

@@ -1,6 +1,6 @@
 """The generator with its adapter, as the trainer asks it for samples."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -9,6 +9,7 @@ from torch import Tensor
 from components.core.diffusion.model import TextToImage
 from components.core.diffusion.sampler import sample
 from components.ddpo_lora.config import Config
+from components.ddpo_lora.path import full_path, window_path
 from components.ddpo_lora.rollout import (
     EncodedPrompts,
     Rollout,
@@ -28,16 +29,25 @@ class Policy:
         self._embeds = EncodedPrompts(model, prompts)
         self.deviations = trainable_steps(model, config.steps, config.smallest_deviation)
 
-    def roll_out(self, prompts: Sequence[str], seeds: Sequence[int]) -> Rollout:
-        """One forward batch with all of its states, to learn from."""
+    def roll_out(
+        self, prompts: Sequence[str], seeds: Sequence[int], trained: Collection[int] = ()
+    ) -> Rollout:
+        """One forward batch with all of its states, to learn from; `trained`: which transitions
+        will be, if not any of them may."""
         config = self._config
+        transitions = self.model.schedule.transitions(config.steps)
+        path, group = full_path(transitions), 1
+        if trained and (config.window_stride > 1 or config.branch):
+            path = window_path(transitions, trained, config.window_stride)
+            group = config.samples_per_prompt if config.branch else 1
         return roll_out(
             self.model,
             self._embeds[prompts],
             prompts,
             seeds,
-            steps=config.steps,
+            path,
             guidance=config.guidance,
+            group=group,
             precision=config.precision,
         )
 

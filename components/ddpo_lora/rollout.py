@@ -5,7 +5,7 @@ sampling did, in the same shape and precision. Only then is the importance ratio
 the first update; a clip range of 1e-4 leaves no room for rounding.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
@@ -16,8 +16,9 @@ from torch import Tensor
 
 from components.core.diffusion.denoiser import PromptEmbeds, guided_velocity
 from components.core.diffusion.model import TextToImage
-from components.core.diffusion.sampler import Trajectory, sample_trajectory
+from components.core.diffusion.sampler import Trajectory
 from components.core.diffusion.step import Step, ddpm_step, step_coefficients
+from components.ddpo_lora.path import Path, sample_path
 
 
 class EncodedPrompts:
@@ -34,11 +35,15 @@ class EncodedPrompts:
 
 @dataclass(frozen=True)
 class Rollout:
-    """One forward batch of B trajectories; `trajectory` holds float32 states (B, S+1, C, H, W)."""
+    """One forward batch of B trajectories; `trajectory` holds float32 states (B, S+1, C, H, W).
+
+    columns: of each transition of full sampling that may be trained, its place in the trajectory.
+    """
 
     prompts: tuple[str, ...]
     embeds: PromptEmbeds
     trajectory: Trajectory
+    columns: Mapping[int, int]
 
     def grids(self, model: TextToImage) -> npt.NDArray[np.float32]:
         """The materials at the trajectories' ends, decoded: (B, 2H, 2W, 3) in [0, 1]."""
@@ -80,15 +85,16 @@ def roll_out(
     embeds: PromptEmbeds,
     prompts: Sequence[str],
     seeds: Sequence[int],
+    path: Path,
     *,
-    steps: int,
     guidance: float,
+    group: int = 1,
     precision: str = "float32",
 ) -> Rollout:
-    """Sample one forward batch; `embeds` are those of `prompts`, one seed each."""
+    """Sample one forward batch; `embeds` are those of `prompts`, one seed each (`sample_path`)."""
     with torch.no_grad(), autocast(model, precision):
-        trajectory = sample_trajectory(model, embeds, seeds, steps=steps, guidance=guidance)
-    return Rollout(tuple(prompts), embeds, trajectory)
+        trajectory = sample_path(model, embeds, seeds, path, guidance=guidance, group=group)
+    return Rollout(tuple(prompts), embeds, trajectory, path.columns)
 
 
 def trainable_steps(
@@ -113,15 +119,15 @@ def evaluate_transition(
     precision: str = "float32",
 ) -> Step:
     """Judge transition `index` of a rollout by the policy as it is now (with gradient)."""
-    states = rollout.trajectory.latents_bschw
-    t, t_prev = model.schedule.transitions(states.shape[1] - 1)[index]
-    x_t = states[:, index].contiguous()
+    states, column = rollout.trajectory.latents_bschw, rollout.columns[index]
+    t, t_prev = rollout.trajectory.transitions_s[column]
+    x_t = states[:, column].contiguous()
     with autocast(model, precision):
         velocity = guided_velocity(
             model.unet, x_t, t, rollout.embeds, model.image_size, guidance=guidance
         )
     return ddpm_step(
-        model.schedule, velocity, t, t_prev, x_t, x_prev=states[:, index + 1].contiguous()
+        model.schedule, velocity, t, t_prev, x_t, x_prev=states[:, column + 1].contiguous()
     )
 
 

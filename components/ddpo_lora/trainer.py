@@ -36,7 +36,7 @@ from components.ddpo_lora.history import Row
 from components.ddpo_lora.interruption import Interruption
 from components.ddpo_lora.metrics import flat, reward_metrics
 from components.ddpo_lora.parallel import Group
-from components.ddpo_lora.plan import Task, owners, plan_update
+from components.ddpo_lora.plan import Task, owners, plan_update, trained_transitions
 from components.ddpo_lora.policy import Policy
 from components.ddpo_lora.rollout import Rollout, draw_prompts, parts
 from components.ddpo_lora.scoring import Render, Scoring
@@ -194,12 +194,15 @@ class Trainer:
         batches = parts(len(prompts), config.forward_batch)
         plan = plan_update(len(batches), self.policy.deviations, config, rng)
         owner = owners(plan, len(batches), self._group.size)
+        trained = trained_transitions(plan)
         rollouts = {}
         for number, part in enumerate(batches):
             if owner[number] == self._group.rank:
                 self._pause()
                 with clock.phase("sample"):
-                    rollouts[number] = self.policy.roll_out(prompts[part], seeds[part])
+                    rollouts[number] = self.policy.roll_out(
+                        prompts[part], seeds[part], trained[number]
+                    )
                 scoring.add(range(len(prompts))[part], rollouts[number].trajectory.final_bchw)
         found = gathered(scoring.finish(), len(prompts), self._group)
         return prompts, rollouts, found, plan

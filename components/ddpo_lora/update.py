@@ -140,7 +140,7 @@ class Update:
         """Add `share` of one transition's gradient; returns its `MEASURES`."""
         config = self._config
         step = self._judge(rollout, transition)
-        old_b = rollout.trajectory.log_probs_bs[:, transition]
+        old_b = rollout.trajectory.log_probs_bs[:, rollout.columns[transition]]
         result = policy_loss(step.log_prob, old_b, weights_b, config.clip_range)
         loss, reference_kl = result.loss, 0.0
         if config.kl_coefficient > 0.0:

@@ -1,6 +1,6 @@
 """What a held-out reward gains from as many samples, and how long that takes:
 
-    python -m tests.benchmarks.ddpo_learning                            # window against all steps
+    python -m tests.benchmarks.ddpo_learning                            # windows against all steps
     python -m tests.benchmarks.ddpo_learning --ways all direct --seeds 1
 
 The shipped small model with the laptop recipe's settings, the real renderer and the shipped CLIP.
@@ -47,6 +47,7 @@ from pipelines.recipe import load_recipe
 WAYS: dict[str, dict[str, Any]] = {
     "all": {},
     "window": {"window": 2},
+    "mixed": {"window": 2, "window_stride": 2, "branch": True},
     "direct": {"method": "direct", "learning_rate": 1e-3},
 }
 MAP_SIZE = 64
@@ -136,7 +137,9 @@ def _fit(
 def main(arguments: list[str] | None = None) -> list[Outcome]:
     """Print a line for each training, and the means of every way."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--ways", nargs="+", choices=sorted(WAYS), default=["all", "window"])
+    parser.add_argument(
+        "--ways", nargs="+", choices=sorted(WAYS), default=["all", "window", "mixed"]
+    )
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--heldout", type=int, default=48, help="samples of a measurement")

@@ -36,13 +36,14 @@ def chance(sign: float) -> RewardFunction:
     return reward
 
 
-def rise(reward: RewardFunction, seed: int, work: Path) -> float:
+def rise(reward: RewardFunction, seed: int, work: Path, **changes: Any) -> float:
     """How much brighter held-out samples become, in standard deviations between samples."""
-    config = micro_config(
-        seed=seed, epochs=6, samples_per_epoch=96, batch_size=48, forward_batch=48, steps=3,
-        learning_rate=5e-3, clip_range=0.1, statistics_min_count=16,
-        heldout_every=6, heldout_samples=48,
-    )  # fmt: skip
+    settings: dict[str, Any] = {
+        "seed": seed, "epochs": 6, "samples_per_epoch": 96, "batch_size": 48, "forward_batch": 48,
+        "steps": 3, "learning_rate": 5e-3, "clip_range": 0.1, "statistics_min_count": 16,
+        "heldout_every": 6, "heldout_samples": 48,
+    }  # fmt: skip
+    config = micro_config(**(settings | changes))
     model = micro_model()
     add_lora(model.unet, config.rank)
     trainer = Trainer(model, reward, PROMPTS, HELDOUT, config, work, NullTracker())
@@ -59,6 +60,16 @@ def climbs(tmp_path_factory: pytest.TempPathFactory) -> list[float]:
 
 def test_brightness_climbs(climbs: list[float]) -> None:
     assert min(climbs) > 0.2, climbs
+
+
+def test_brightness_climbs_when_a_window_alone_is_noisy_and_its_start_shared(
+    tmp_path: Path,
+) -> None:
+    changes = {
+        "steps": 6, "window": 2, "window_stride": 2, "branch": True, "samples_per_prompt": 4,
+        "advantages": "group",
+    }  # fmt: skip
+    assert rise(brightness, 0, tmp_path, **changes) > 0.2
 
 
 def test_what_a_random_reward_favours_becomes_more_probable_and_nothing_else(

@@ -43,11 +43,21 @@ Seed: TypeAlias = "int | Variation"
 
 
 @dataclass(frozen=True)
+class Move:
+    """A step of a way from noise to image: from `t` to `t_prev`, with the noise of `eta`
+    (`step_coefficients`)."""
+
+    t: int
+    t_prev: int
+    eta: float = 1.0
+
+
+@dataclass(frozen=True)
 class Trajectory:
     """Denoising trajectories of B samples over S steps."""
 
     latents_bschw: Tensor  # (B, S + 1, C, H, W) float32, from pure noise to the clean latents
-    log_probs_bs: Tensor  # (B, S) float32; the last column is 0, see `Step`
+    log_probs_bs: Tensor  # (B, S) float32; 0 where nothing is drawn, as in the last column
     transitions_s: list[tuple[int, int]]  # (t, t_prev) of each step
 
     @property
@@ -88,7 +98,7 @@ def sample_trajectory(
     progress: Progress | None = None,
 ) -> Trajectory:
     """Sample with every state and log-prob kept, eta 1; float32, since rounding moves ratios."""
-    states, log_probs = [_initial_latents(model, seeds)[0]], []
+    states, log_probs = [draw_noise(model, [noise_source(seed) for seed in seeds])], []
     for step in _denoise(model, prompts, seeds, steps, guidance, 1.0, rescale, progress):
         states.append(step.x_prev)
         log_probs.append(step.log_prob)
@@ -133,11 +143,6 @@ def _part_of(progress: Progress, start: int, size: int, total: int) -> Progress:
     return lambda step, steps: progress(start * steps + step * size, total * steps)
 
 
-def _initial_latents(model: TextToImage, seeds: Sequence[Seed]) -> tuple[Tensor, list[Draw]]:
-    sources = [noise_source(seed) for seed in seeds]
-    return _noise(model, sources), sources
-
-
 def noise_source(seed: Seed) -> Draw:
     """What draws the noise of one sample: standard normal, on the CPU, one shape after the other.
 
@@ -151,11 +156,11 @@ def noise_source(seed: Seed) -> Draw:
     return lambda shape: torch.randn(shape, generator=generator)
 
 
-def _noise(model: TextToImage, sources: Sequence[Draw]) -> Tensor:
+def draw_noise(model: TextToImage, sources: Sequence[Draw]) -> Tensor:
+    """Standard normal noise (B, C, H, W) on the model's device, each from its own source."""
     return torch.stack([draw(model.latent_shape) for draw in sources]).to(model.device)
 
 
-@torch.no_grad()
 def _denoise(
     model: TextToImage,
     prompts: Sequence[str] | PromptEmbeds,
@@ -169,21 +174,47 @@ def _denoise(
     embeds = prompts if isinstance(prompts, PromptEmbeds) else model.encode_prompts(prompts)
     if len(embeds) != len(seeds):
         raise ValueError(f"{len(embeds)} prompts but {len(seeds)} seeds")
-    schedule = model.schedule
-    latents, sources = _initial_latents(model, seeds)
-    for index, (t, t_prev) in enumerate(schedule.transitions(steps)):
+    sources = [noise_source(seed) for seed in seeds]
+    latents = draw_noise(model, sources)
+    path = [Move(t, t_prev, eta) for t, t_prev in model.schedule.transitions(steps)]
+    return follow(
+        model, embeds, latents, sources, path, guidance=guidance, rescale=rescale,
+        progress=progress,
+    )  # fmt: skip
+
+
+@torch.no_grad()
+def follow(
+    model: TextToImage,
+    embeds: PromptEmbeds,
+    latents_bchw: Tensor,
+    sources: Sequence[Draw],
+    path: Sequence[Move],
+    *,
+    guidance: float,
+    rescale: float = 0.0,
+    progress: Progress | None = None,
+) -> Iterator[Step]:
+    """Every step of a way, from latents that lie at its first move's `t`.
+
+    Each sample's noise comes from its source, at every move, also where the move has none.
+    """
+    latents = latents_bchw
+    for index, move in enumerate(path):
         velocity = guided_velocity(
             model.unet,
             latents,
-            t,
+            move.t,
             embeds,
             model.image_size,
             guidance=guidance,
             rescale=rescale,
         )
-        noise = _noise(model, sources)
-        step = ddpm_step(schedule, velocity, t, t_prev, latents, noise=noise, eta=eta)
+        noise = draw_noise(model, sources)
+        step = ddpm_step(
+            model.schedule, velocity, move.t, move.t_prev, latents, noise=noise, eta=move.eta
+        )
         latents = step.x_prev
         if progress is not None:
-            progress(index + 1, steps)
+            progress(index + 1, len(path))
         yield step
