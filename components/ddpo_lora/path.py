@@ -67,6 +67,18 @@ def window_path(
     return Path(tuple(moves), columns)
 
 
+def mean_passes(steps: int, window: int, stride: int, group: int) -> float:
+    """Passes that a sample of `steps` takes, on average over the places of the window."""
+    full = [(steps - 1 - i, steps - 2 - i) for i in range(steps)]
+    places = steps - 1  # the last transition is not trained
+    found = []
+    for start in range(places):
+        trained = {(start + offset) % places for offset in range(min(window, places))}
+        path = window_path(full, trained, stride)
+        found.append(path.before / group + len(path.moves) - path.before)
+    return sum(found) / len(found)
+
+
 def sample_path(
     model: TextToImage,
     embeds: PromptEmbeds,

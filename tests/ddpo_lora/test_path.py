@@ -16,7 +16,7 @@ from components.core.diffusion.lora import add_lora
 from components.core.diffusion.sampler import sample_trajectory
 from components.core.platform.tracking import NullTracker
 from components.ddpo_lora.clock import Clock
-from components.ddpo_lora.path import full_path, sample_path, window_path
+from components.ddpo_lora.path import full_path, mean_passes, sample_path, window_path
 from components.ddpo_lora.rollout import evaluate_transition
 from components.ddpo_lora.trainer import Trainer
 from tests.ddpo_lora.micro import HELDOUT, PROMPTS, micro_config, micro_model, redness
@@ -79,6 +79,22 @@ def test_samples_of_a_group_share_what_comes_before_the_window_and_nothing_else(
     other = sample_path(model, embeds, [1, 9, 3, 4], path, guidance=1.0, group=2).latents_bschw
     assert torch.allclose(states[[0, 2, 3]], other[[0, 2, 3]], atol=1e-5)
     assert not torch.allclose(states[1], other[1], atol=1e-2)
+
+
+def test_mean_passes_are_those_that_training_makes() -> None:
+    """Over all places of the window, of which the plan draws each equally often."""
+    full = transitions()
+    for stride, group in ((1, 1), (2, 1), (2, 4), (1, 4)):
+        counted = 0.0
+        for start in range(STEPS - 1):
+            path = window_path(full, {start, (start + 1) % (STEPS - 1)}, stride)
+            model = micro_model(levels=1)
+            calls = Counter(model.unet)
+            embeds = model.encode_prompts([PROMPTS[0]] * group)
+            sample_path(model, embeds, range(group), path, guidance=1.0, group=group)
+            counted += calls.samples / group / (STEPS - 1)
+        assert mean_passes(STEPS, 2, stride, group) == pytest.approx(counted)
+    assert mean_passes(STEPS, 2, 1, 1) == STEPS
 
 
 class Counter:
