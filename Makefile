@@ -11,7 +11,7 @@ PYTHON ?= python3
 READY := $(VENV)/.ready
 RECIPE ?= laptop
 PORT ?= 8080
-# Tests that start servers and take them away again run with SERVICES=1, as in .ci/run, or by name.
+# Tests that start servers and take them away again run with SERVICES=1, as in .ci/run, or by folder.
 CHOSEN = $(if $(SERVICES)$(TESTS),$(TESTS),-m 'not services')
 
 .PHONY: help install system labeling stack stack-stop images demo test lint types imports audit bench weights clean

@@ -67,6 +67,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
             seconds[report.nodeid.partition("::")[0]] += report.duration
     if not seconds:
         return
-    terminalreporter.section(f"seconds by file, {sum(seconds.values()):.0f} in all")
+    terminalreporter.section(f"seconds by file, {sum(seconds.values()):.0f} of all processes")
     for file, taken in sorted(seconds.items(), key=lambda row: -row[1])[:LISTED]:
         terminalreporter.write_line(f"{taken:7.1f}  {file}")

@@ -54,12 +54,14 @@ class Config(BaseModel, frozen=True, extra="forbid"):
         1,
         ge=1,
         description="With a window: up to so many steps outside of it become one, without noise, "
-        "which saves passes; 1: all steps are sampled, with noise.",
+        "which saves passes; 1: all steps are sampled, with noise. Those of less noise than "
+        "smallest_deviation count as outside.",
     )
     branch: bool = Field(
         False,
         description="With a window: the samples drawn in a row of one prompt share what comes "
-        "before it, which is sampled once: they differ in what is trained and what follows.",
+        "before it, which is sampled once: they differ in what is trained and what follows, late "
+        "windows by little. Where the window wraps around, it is their first noise alone.",
     )
     smallest_deviation: float = Field(
         0.0,
@@ -184,14 +186,17 @@ class Config(BaseModel, frozen=True, extra="forbid"):
             raise ValueError('base_precision = "bfloat16" needs precision = "bfloat16"')
         if self.window and self.train_timestep_fraction < 1.0:
             raise ValueError("set window or train_timestep_fraction, not both")
-        mixed = self.window_stride > 1 or self.branch
-        if mixed and (not self.window or self.method != "ddpo"):
+        if self.mixed and (not self.window or self.method != "ddpo"):
             raise ValueError('window_stride and branch need a window and method = "ddpo"')
         if self.branch and (
             self.samples_per_prompt < 2 or self.forward_batch % self.samples_per_prompt
         ):
             raise ValueError(
                 "branch needs a samples_per_prompt of at least 2 that divides forward_batch"
+            )
+        if self.branch and not self.shared_light:
+            raise ValueError(
+                "branch needs shared_light = true: samples so alike differ less than their lights"
             )
         if self.advantages == "group" and self.samples_per_prompt < 2:
             raise ValueError('advantages = "group" needs a samples_per_prompt of at least 2')
@@ -204,6 +209,11 @@ class Config(BaseModel, frozen=True, extra="forbid"):
         if self.stop_patience and self.heldout_samples < 2:
             raise ValueError("stop_patience needs a heldout_samples of at least 2")
         return self
+
+    @property
+    def mixed(self) -> bool:
+        """Whether steps outside of the window are sampled in a way of their own."""
+        return self.window_stride > 1 or self.branch
 
     @property
     def world_size(self) -> int:

@@ -2,8 +2,9 @@
 
 With all steps noisy, a sample costs as many forward passes as it has steps, trained or not. Outside
 of the window that is trained, steps can be joined and made without noise (MixGRPO-Flash, Li et al.
-2025), and the samples of a prompt can share what comes before it, which is then made once. What is
-trained stays what it was: the same transitions, with DDPM's noise and density.
+2025), and the samples of a prompt can share what comes before it, which is then made once. The
+transitions that are trained keep DDPM's noise and density; with joined steps, the states that they
+start from are those of another sampler than the one that is used afterwards.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ from components.core.diffusion.sampler import (
 
 @dataclass(frozen=True)
 class Path:
-    """moves: from noise to image. columns: of each transition of full sampling that is one of the
-    moves, which one."""
+    """moves: from noise to image. columns: of each transition of full sampling that may be trained,
+    which move it is."""
 
     moves: tuple[Move, ...]
     columns: Mapping[int, int]
@@ -46,9 +47,9 @@ def full_path(transitions: Sequence[tuple[int, int]]) -> Path:
 def window_path(
     transitions: Sequence[tuple[int, int]], trained: Collection[int], stride: int
 ) -> Path:
-    """The trained transitions, and between them up to `stride` in one, without noise.
+    """The trained transitions, and of the others up to `stride` in one, without noise.
 
-    With a stride of 1 those between are left as they are, with noise.
+    With a stride of 1 the others are left as they are, with noise.
     """
     if stride == 1:
         path = full_path(transitions)
@@ -65,18 +66,6 @@ def window_path(
         moves.append(Move(transitions[place][0], transitions[following - 1][1], eta=0.0))
         place = following
     return Path(tuple(moves), columns)
-
-
-def mean_passes(steps: int, window: int, stride: int, group: int) -> float:
-    """Passes that a sample of `steps` takes, on average over the places of the window."""
-    full = [(steps - 1 - i, steps - 2 - i) for i in range(steps)]
-    places = steps - 1  # the last transition is not trained
-    found = []
-    for start in range(places):
-        trained = {(start + offset) % places for offset in range(min(window, places))}
-        path = window_path(full, trained, stride)
-        found.append(path.before / group + len(path.moves) - path.before)
-    return sum(found) / len(found)
 
 
 def sample_path(

@@ -11,7 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from components.ddpo_lora.config import Config
+from components.ddpo_lora.path import window_path
 from components.ddpo_lora.rollout import parts
+
+PLANNED = 2048
+"""Batches that `passes_per_sample` averages over."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,24 @@ def trained_transitions(steps: list[list[Task]]) -> dict[int, set[int]]:
     for task in (one for tasks in steps for one in tasks):
         found.setdefault(task.batch, set()).update(index for index, _ in task.transitions)
     return found
+
+
+def passes_per_sample(config: Config) -> float:
+    """Forward passes that a sample takes, on average over many plans.
+
+    As if every transition but the last could be trained, whatever `smallest_deviation` says.
+    """
+    if not config.mixed:
+        return float(config.steps)
+    transitions = [(config.steps - 1 - i, config.steps - 2 - i) for i in range(config.steps)]
+    deviations = dict.fromkeys(range(config.steps - 1), 1.0)
+    plan = plan_update(PLANNED, deviations, config, np.random.default_rng(0))
+    group = config.samples_per_prompt if config.branch else 1
+    found = []
+    for trained in trained_transitions(plan).values():
+        path = window_path(transitions, trained, config.window_stride)
+        found.append(path.before / group + len(path.moves) - path.before)
+    return float(np.mean(found))
 
 
 def owners(steps: list[list[Task]], batches: int, processes: int) -> list[int]:
@@ -85,7 +107,8 @@ def draw_window(transitions: list[int], size: int, rng: np.random.Generator) -> 
     """`size` transitions in a row from a random place on; past the last come the first again.
 
     Wrapping around makes every transition equally likely, so that the gradient of windows is, in
-    expectation, that of all transitions.
+    expectation, that of all transitions; with a `window_stride` above 1, in the states that such
+    samples pass through.
     """
     size = min(size, len(transitions))
     start = int(rng.integers(len(transitions)))

@@ -37,7 +37,7 @@ class Policy:
         config = self._config
         transitions = self.model.schedule.transitions(config.steps)
         path, group = full_path(transitions), 1
-        if trained and (config.window_stride > 1 or config.branch):
+        if trained and config.mixed:
             path = window_path(transitions, trained, config.window_stride)
             group = config.samples_per_prompt if config.branch else 1
         return roll_out(

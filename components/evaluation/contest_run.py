@@ -181,7 +181,7 @@ def notes(judges: Judges, entrants: Mapping[str, Entrant]) -> list[str]:
     found = [
         f"All maps were brought to {size} × {size} pixels, the smallest size among them.",
         "Means leave out what could not be measured (–): light baked into the albedo of a flat "
-        "surface. low and high are 95 % intervals over prompts.",
+        "surface. Brackets (in the files: low and high) are 95 % intervals over prompts.",
     ]
     if judges.reward is None:
         found.append("No realism: no model has a reward; give one with --reward.")
@@ -197,6 +197,14 @@ def notes(judges: Judges, entrants: Mapping[str, Entrant]) -> list[str]:
     if judges.set_aside:
         aside = "; ".join(judges.set_aside)
         found.append(f"Reference photographs set aside: {len(judges.set_aside)} ({aside}).")
+    if judges.preferences:
+        voted = {str(row["method"]) for row in judges.preferences}
+        found.append(
+            "People's preferences are of the study that --votes gave; their intervals are over "
+            "participants, or Wilson's where there are too few."
+        )
+        if not voted & set(entrants):
+            found.append("That study names none of the methods compared here.")
     if any(entrant.seconds is None for entrant in entrants.values()):
         found.append("No seconds and memory for folders: they were made elsewhere.")
     return found
@@ -239,6 +247,8 @@ def _url(image: npt.NDArray[np.uint8]) -> str:
 
 
 def _write(folder: Path, report: Mapping[str, Any], tables: Mapping[str, Any], page: str) -> None:
+    for suffix in ("csv", "parquet"):  # of a run before, which had votes
+        (folder / f"preferences.{suffix}").unlink(missing_ok=True)
     for name, rows in tables.items():
         frame, parquet = pd.DataFrame(rows), io.BytesIO()
         frame.to_parquet(parquet, index=False)

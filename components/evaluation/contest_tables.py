@@ -1,6 +1,7 @@
 """A contest's numbers as a reader wants them: words for names, a row a measure, intervals beside.
 
-The files keep the short names (methods.csv, differences.csv, categories.csv); the page shows these.
+The files keep the short names (methods.csv, differences.csv, categories.csv, preferences.csv); the
+page shows these.
 """
 
 from __future__ import annotations
@@ -101,4 +102,4 @@ def _cell(row: Mapping[str, Any], name: str) -> str:
         value = value / 1e9
     low, high = row.get(f"{name}_low"), row.get(f"{name}_high")
     interval = "" if low is None or high is None else f" [{low:.3g}, {high:.3g}]"
-    return f"{value:.3g}{interval}"
+    return (f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}") + interval

@@ -24,8 +24,8 @@ VOTES = (
     "promotion_gate.votes"
 )
 OTHERS_VOTES = (
-    "a study of other methods is no part of a run: realmat study create, then realmat evaluate "
-    "--external NAME=DIR --votes FILE"
+    "a study of other methods is no part of a run: realmat study create, realmat study results "
+    "NAME --json, then realmat evaluate --external NAME=DIR --votes FILE"
 )
 ABLATION = "several trainings are no part of a run: realmat ablate prompts"
 EARLY = "it ended before the evaluation, or was made before this was computed"

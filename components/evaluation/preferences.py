@@ -12,6 +12,8 @@ from components.core.errors import UserError
 PAPER = {"RealMat": 0.53, "ReflectanceFusion": 0.40, "MatFuse": 0.03, "similar": 0.04}
 """Section 6.4: shares of 440 votes."""
 PAPER_VOTES = 440
+ROUNDING = 1e-9
+UNREADABLE = (ValueError, TypeError, AttributeError, KeyError, OverflowError, RecursionError)
 EXPECTED = "expected the output of `realmat study results NAME --json`"
 
 
@@ -24,12 +26,25 @@ def read_preferences(file: Path) -> list[dict[str, Any]]:
     try:
         found = json.loads(file.read_text("utf-8"))
         found = found.get("unflagged", found)
+        if found.get("votes") == 0:
+            raise UserError(f"--votes {file}: no votes are left: nobody voted, or all are flagged.")
         shares: Mapping[str, Any] = found["shares"]
-        return [_row(name, share) for name, share in shares.items()]
+        rows = [_row(name, share) for name, share in shares.items()]
     except OSError as error:
         raise UserError(f"--votes {file}: {error.strerror}: {EXPECTED}.") from error
-    except (ValueError, TypeError, AttributeError, KeyError) as error:
+    except UNREADABLE as error:
         raise UserError(f"--votes {file}: {EXPECTED}.") from error
+    if not rows or not all(_sound(row) for row in rows):
+        raise UserError(f"--votes {file}: {EXPECTED}.")
+    return rows
+
+
+def _sound(row: Mapping[str, Any]) -> bool:
+    """Whether the numbers can be a share and its interval; NaN can't."""
+    low, share, high = row["low"], row["share"], row["high"]
+    return bool(
+        -ROUNDING <= low <= share + ROUNDING and share <= high + ROUNDING and high <= 1 + ROUNDING
+    )
 
 
 def _row(name: str, share: Mapping[str, Any]) -> dict[str, Any]:

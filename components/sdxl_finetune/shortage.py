@@ -59,7 +59,8 @@ def remedies(config: Config, begun: Path | None) -> list[str]:
     if not config.gradient_checkpointing:
         found.append("set sdxl_finetune.gradient_checkpointing to true")
     if config.zero_stage < 3 and config.world_size > 1 and not config.compile:
-        again = f" and remove {begun}, which that could not continue" if begun else ""
+        other = f" and start again: remove {begun}, which another stage can't continue"
+        again = other if begun else ""
         found.append(f"set sdxl_finetune.zero_stage to 3{again}")
     return found
 

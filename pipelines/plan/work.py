@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from components.ddpo_lora.config import Config as DdpoLora
-from components.ddpo_lora.path import mean_passes
+from components.ddpo_lora.plan import passes_per_sample
 from components.sdxl_finetune.config import Config as SdxlFinetune
 from pipelines.plan.model import Model
 from pipelines.plan.passes import PassCost
@@ -60,12 +60,9 @@ def reinforcement(config: DdpoLora, model: Model) -> Work:
     rows = 2 if config.guidance > 1.0 else 1
     samples = float(config.epochs * config.samples_per_epoch * rows)
     wanted = config.window or max(1, round(config.steps * config.train_timestep_fraction))
-    passes = float(config.steps)
-    if config.window:
-        group = config.samples_per_prompt if config.branch else 1
-        passes = mean_passes(config.steps, config.window, config.window_stride, group)
     return Work(
-        "ddpo_lora", cost, config.batch_size * config.accumulation, rows, samples * passes,
+        "ddpo_lora", cost, config.batch_size * config.accumulation, rows,
+        samples * passes_per_sample(config),
         samples * config.inner_epochs * min(wanted, config.steps), (0,), True, False,
         model.other_parameters,
     )  # fmt: skip

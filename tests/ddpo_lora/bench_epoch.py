@@ -125,7 +125,10 @@ class Epochs:
             torch.testing.assert_close(ours, theirs, rtol=1e-2, atol=1e-4)
 
 
-MIXED = {"window": WINDOW, "window_stride": 2, "branch": True, "samples_per_prompt": 4}
+MIXED = {
+    "window": WINDOW, "window_stride": 2, "branch": True, "samples_per_prompt": 4,
+    "shared_light": True,
+}  # fmt: skip
 
 
 def test_an_epoch_over_its_floor_and_against_the_public_way() -> None:

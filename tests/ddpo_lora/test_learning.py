@@ -67,7 +67,7 @@ def test_brightness_climbs_when_a_window_alone_is_noisy_and_its_start_shared(
 ) -> None:
     changes = {
         "steps": 6, "window": 2, "window_stride": 2, "branch": True, "samples_per_prompt": 4,
-        "advantages": "group",
+        "advantages": "group", "shared_light": True,
     }  # fmt: skip
     assert rise(brightness, 0, tmp_path, **changes) > 0.2
 

@@ -30,13 +30,14 @@ FIRST_OF_EPOCH_1 = 2
 def train(
     folder: Path, processes: int, group: Group, epochs: int = 2, disturb: Callable[[], None] = int
 ) -> None:
-    """Several steps an epoch, held-out samples that do not divide, a window, KL.
+    """Several steps an epoch, held-out samples that do not divide, a window, shared starts, KL.
 
     disturb: called before each forward batch is sampled.
     """
     torch.set_num_threads(1)
     config = micro_config(
         processes=processes, epochs=epochs, steps=4, batch_size=4, forward_batch=2, window=2,
+        window_stride=2, branch=True, samples_per_prompt=2, shared_light=True,
         kl_coefficient=0.1, heldout_every=1, heldout_samples=6, overlap=True,
     )  # fmt: skip
     model = micro_model()

@@ -16,14 +16,17 @@ from components.core.diffusion.lora import add_lora
 from components.core.diffusion.sampler import sample_trajectory
 from components.core.platform.tracking import NullTracker
 from components.ddpo_lora.clock import Clock
-from components.ddpo_lora.path import full_path, mean_passes, sample_path, window_path
+from components.ddpo_lora.path import full_path, sample_path, window_path
+from components.ddpo_lora.plan import passes_per_sample, trained_transitions
 from components.ddpo_lora.rollout import evaluate_transition
 from components.ddpo_lora.trainer import Trainer
 from tests.ddpo_lora.micro import HELDOUT, PROMPTS, micro_config, micro_model, redness
 from tests.ddpo_lora.test_trainer import perturb
 
 STEPS = 10
-MIXED = {"window": 2, "window_stride": 3, "branch": True, "samples_per_prompt": 2}
+MIXED = {
+    "window": 2, "window_stride": 3, "branch": True, "samples_per_prompt": 2, "shared_light": True,
+}  # fmt: skip
 
 
 def transitions() -> list[tuple[int, int]]:
@@ -81,20 +84,19 @@ def test_samples_of_a_group_share_what_comes_before_the_window_and_nothing_else(
     assert not torch.allclose(states[1], other[1], atol=1e-2)
 
 
-def test_mean_passes_are_those_that_training_makes() -> None:
-    """Over all places of the window, of which the plan draws each equally often."""
-    full = transitions()
-    for stride, group in ((1, 1), (2, 1), (2, 4), (1, 4)):
-        counted = 0.0
-        for start in range(STEPS - 1):
-            path = window_path(full, {start, (start + 1) % (STEPS - 1)}, stride)
-            model = micro_model(levels=1)
-            calls = Counter(model.unet)
-            embeds = model.encode_prompts([PROMPTS[0]] * group)
-            sample_path(model, embeds, range(group), path, guidance=1.0, group=group)
-            counted += calls.samples / group / (STEPS - 1)
-        assert mean_passes(STEPS, 2, stride, group) == pytest.approx(counted)
-    assert mean_passes(STEPS, 2, 1, 1) == STEPS
+@pytest.mark.parametrize("inner_epochs", [1, 3])
+def test_passes_are_counted_as_training_makes_them(tmp_path: Path, inner_epochs: int) -> None:
+    changes = {"samples_per_epoch": 64, "heldout_samples": 0, "inner_epochs": inner_epochs}
+    config = micro_config(steps=STEPS, **MIXED, **changes)
+    model = micro_model()
+    add_lora(model.unet, config.rank)
+    subject = Trainer(model, redness, PROMPTS, HELDOUT, config, tmp_path, NullTracker())
+    calls = Counter(model.unet)
+    for number in range(6):
+        subject.roll_out(np.random.default_rng(number), Clock())
+    assert passes_per_sample(config) == pytest.approx(calls.samples / 6 / 64, rel=0.05)
+    plain = config.model_copy(update={"window_stride": 1, "branch": False})
+    assert passes_per_sample(plain) == STEPS > passes_per_sample(config)
 
 
 class Counter:
@@ -109,19 +111,23 @@ class Counter:
 
 
 @pytest.mark.parametrize("guidance", [1.0, 5.0])
-def test_the_ratio_is_exactly_one_in_the_window(tmp_path: Path, guidance: float) -> None:
-    config = micro_config(steps=STEPS, guidance=guidance, **MIXED)
+@pytest.mark.parametrize("inner_epochs", [1, 3])
+def test_the_ratio_is_exactly_one_in_every_window(
+    tmp_path: Path, guidance: float, inner_epochs: int
+) -> None:
+    config = micro_config(steps=STEPS, guidance=guidance, inner_epochs=inner_epochs, **MIXED)
     model = micro_model()
     add_lora(model.unet, config.rank)
     subject = Trainer(model, redness, PROMPTS, HELDOUT, config, tmp_path, NullTracker())
     perturb(subject)
     _, rollouts, _, plan = subject.roll_out(np.random.default_rng(0), Clock())
-    tasks = [task for tasks in plan for task in tasks]
-    assert len(tasks) == len(rollouts) == 2
-    for task in tasks:
-        rollout = rollouts[task.batch]
-        assert {index for index, _ in task.transitions} == set(rollout.columns)
-        assert rollout.trajectory.latents_bschw.shape[1] < STEPS
+    trained = trained_transitions(plan)
+    assert len(trained) == len(rollouts) == 2
+    for number, rollout in rollouts.items():
+        windows = [t.transitions for tasks in plan for t in tasks if t.batch == number]
+        assert len(windows) == inner_epochs
+        assert {i for window in windows for i, _ in window} == set(rollout.columns)
+        assert rollout.trajectory.latents_bschw.shape[1] <= STEPS
         for index, column in rollout.columns.items():
             step = evaluate_transition(model, rollout, index, guidance=guidance)
             assert torch.equal(step.log_prob.detach(), rollout.trajectory.log_probs_bs[:, column])
@@ -131,9 +137,10 @@ def test_the_ratio_is_exactly_one_in_the_window(tmp_path: Path, guidance: float)
     "changes",
     [
         {"window_stride": 2},
-        {"branch": True, "samples_per_prompt": 2},
-        {"window": 2, "branch": True},
-        {"window": 2, "branch": True, "samples_per_prompt": 8},
+        {"branch": True, "samples_per_prompt": 2, "shared_light": True},
+        {"window": 2, "branch": True, "shared_light": True},
+        {"window": 2, "branch": True, "samples_per_prompt": 8, "shared_light": True},
+        {"window": 2, "branch": True, "samples_per_prompt": 2},
         {"window": 2, "window_stride": 2, "method": "direct"},
     ],
 )

@@ -78,6 +78,8 @@ def test_everything_that_was_asked_for_is_measured(compared: tuple[Path, dict[st
     assert "brought to 16 × 16 pixels" in notes
     assert "not comparable with published KIDs" in notes
     assert "set aside: 1 (torn.jpg" in notes
+    assert "People's preferences" in notes
+    assert "names none" not in notes
     assert [row["votes"] for row in report["preferences"]] == [6, 4]
     assert (compared[0] / "preferences.csv").is_file()
 

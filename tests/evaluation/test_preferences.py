@@ -52,18 +52,45 @@ def test_the_papers_votes_give_the_papers_shares(tmp_path: Path, flagged: bool) 
     assert sum(row["votes"] for row in rows.values()) == pytest.approx(PAPER_VOTES, abs=1)
     for name, share in PAPER.items():
         assert rows[name]["share"] == pytest.approx(share, abs=0.005)
-        assert 0 <= rows[name]["low"] <= rows[name]["share"] <= rows[name]["high"] <= 1
+        told = found.get("unflagged", found)["shares"][name]
+        assert [rows[name]["low"], rows[name]["high"]] == told["clustered95"] != told["wilson95"]
     _, shown = preferences_table(list(rows.values()))
     assert len(shown) == 2 * len(PAPER)
     assert sum("the paper" in row[0] for row in shown) == len(PAPER)
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"shares": {"a": 1}}', '{"shares": {"a": {}}}'])
+def one(**changes: object) -> str:
+    """The results of a study with one choice."""
+    share = {"count": 2, "share": 0.5, "wilson95": [0.1, 0.9]} | changes
+    return json.dumps({"votes": 4, "shares": {"a": share}})
+
+
+@pytest.mark.parametrize(
+    "text", [json.dumps({"votes": 0}), '{"votes": 9, "unflagged": {"votes": 0}}']
+)
+def test_a_study_without_votes_says_so(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "results.json"
+    file.write_text(text)
+    with pytest.raises(UserError, match="no votes are left"):
+        read_preferences(file)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "[]", "{}", '{"shares": {}}', '{"shares": {"a": 1}}', '{"shares": {"a": {}}}',
+        one(count=float("inf")), one(share=float("nan")), one(share=50), one(wilson95=[0.6, 0.4]),
+        one(wilson95=[-1, 2]), "[" * 100_000,
+    ],
+    ids=lambda text: text[:60],
+)  # fmt: skip
 def test_another_file_is_refused_in_one_sentence(tmp_path: Path, text: str) -> None:
     file = tmp_path / "votes.csv"
     file.write_text(text)
     with pytest.raises(UserError, match="realmat study results NAME --json"):
         read_preferences(file)
+    file.write_text(one())
+    assert len(read_preferences(file)) == 1
     with pytest.raises(UserError, match="No such file"):
         read_preferences(tmp_path / "missing.json")
 

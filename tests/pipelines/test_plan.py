@@ -21,7 +21,7 @@ from pipelines.plan.model import SDXL_BASE, Model, describe
 from pipelines.plan.passes import Line, PassCost
 from pipelines.plan.table import text
 from pipelines.plan.unet import count_unet, unet_inputs
-from pipelines.plan.work import Work
+from pipelines.plan.work import Work, reinforcement
 from pipelines.recipe import load_recipe
 
 TERA = 1e12
@@ -219,6 +219,17 @@ def test_a_batch_is_shared_evenly() -> None:
     cost = PassCost(10, 10, 1.0, 3.0, 1.0, Line(0, 1), Line(0, 1), Line(0, 1), 0)
     assert book(stage_1(cost), GPUS["H100"], 32, 0.4).used == 30
     assert book(stage_1(cost), GPUS["H100"], 500, 0.4).used == 120
+
+
+def test_a_window_saves_passes_of_both_kinds(small: Model) -> None:
+    plain = load_recipe("laptop").ddpo_lora
+    samples = plain.epochs * plain.samples_per_epoch
+    work = reinforcement(plain, small)
+    assert (work.sampled, work.trained) == (10 * samples, 10 * samples)
+    mixed = {"window": 2, "window_stride": 2, "branch": True}
+    saved = reinforcement(plain.model_copy(update=mixed), small)
+    assert saved.trained == 2 * samples
+    assert 5.0 * samples < saved.sampled < 5.5 * samples
 
 
 def test_the_command_prints_json(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

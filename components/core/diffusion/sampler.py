@@ -1,8 +1,8 @@
 """Ancestral sampling with classifier-free guidance, with or without the trajectory.
 
 Each sample draws all of its noise from a generator of its own, seeded by its own seed, so that an
-image does not depend on the batch it is computed in. `sample` and `sample_trajectory` share one
-loop: what reinforcement learning trains is what users get.
+image does not depend on the batch it is computed in. All sampling goes through one loop, `follow`:
+what reinforcement learning trains is what users get.
 """
 
 from __future__ import annotations
@@ -97,7 +97,10 @@ def sample_trajectory(
     rescale: float = 0.0,
     progress: Progress | None = None,
 ) -> Trajectory:
-    """Sample with every state and log-prob kept, eta 1; float32, since rounding moves ratios."""
+    """Sample with every state and log-prob kept, eta 1; float32, since rounding moves ratios.
+
+    Reinforcement learning samples along paths (`ddpo_lora.path`); the full one is this.
+    """
     states, log_probs = [draw_noise(model, [noise_source(seed) for seed in seeds])], []
     for step in _denoise(model, prompts, seeds, steps, guidance, 1.0, rescale, progress):
         states.append(step.x_prev)

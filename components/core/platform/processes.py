@@ -70,14 +70,20 @@ def ending_well(stage: str, work: Path) -> Iterator[None]:
 def _forget_earlier(work: Path) -> None:
     """Remove the reason of an earlier attempt: a cluster starts a node's process again by itself.
 
-    The first process alone does so. The others start with it, and none of them can have failed
-    before it has, so that a file older than this process is no one's of this attempt.
+    The first process alone does so, for the sake of a stage whose processes then end without one.
     """
     failure = work / FAILURE
-    if _rank() == 0:
-        with suppress(FileNotFoundError):
-            if failure.stat().st_mtime < psutil.Process().create_time():
-                failure.unlink()
+    if _rank() == 0 and _is_stale(failure):
+        failure.unlink(missing_ok=True)
+
+
+def _is_stale(failure: Path) -> bool:
+    """Whether a reason is older than this process: the processes of an attempt start together, and
+    take seconds to fail. The file server's clock is taken to agree with this machine's."""
+    try:
+        return failure.stat().st_mtime < psutil.Process().create_time()
+    except FileNotFoundError:
+        return False
 
 
 def _leave_reason(stage: str, reason: str, work: Path) -> None:
@@ -85,12 +91,16 @@ def _leave_reason(stage: str, reason: str, work: Path) -> None:
 
     Where all stop for the same reason, one of them says it.
     """
+    failure = work / FAILURE
+    if _is_stale(failure):
+        failure.unlink(missing_ok=True)
     try:
-        with (work / FAILURE).open("x", encoding="utf-8") as file:
+        with failure.open("x", encoding="utf-8") as file:
             file.write(reason)
     except FileExistsError:
-        if (work / FAILURE).read_text(encoding="utf-8") == reason:
-            return
+        with suppress(FileNotFoundError):
+            if failure.read_text(encoding="utf-8") == reason:
+                return
     print(f"{stage}: process {_rank()}: {reason}", flush=True)
 
 

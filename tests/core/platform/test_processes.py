@@ -27,17 +27,36 @@ def test_the_first_reason_of_an_attempt_stays(
     assert capsys.readouterr().out.count("the first") == 1
 
 
-@pytest.mark.parametrize(("rank", "left"), [("0", "now"), ("1", "an attempt before")])
+@pytest.mark.parametrize("rank", ["0", "1"])
+@pytest.mark.parametrize("reason", ["now", "an attempt before"])
 def test_the_reason_of_an_earlier_attempt_goes_with_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rank: str, left: str
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    rank: str,
+    reason: str,
 ) -> None:
-    """A cluster starts the processes again; one of them, the first, removes what is stale."""
+    """A cluster starts the processes again; also the same reason is this attempt's, and said."""
     monkeypatch.setenv("RANK", rank)
     (tmp_path / FAILURE).write_text("an attempt before")
     before = psutil.Process().create_time() - 30
     os.utime(tmp_path / FAILURE, (before, before))
-    fail(tmp_path, "now")
-    assert (tmp_path / FAILURE).read_text() == left
+    fail(tmp_path, reason)
+    assert (tmp_path / FAILURE).read_text() == reason
+    assert (tmp_path / FAILURE).stat().st_mtime > before
+    assert capsys.readouterr().out.count(reason) == 1
+
+
+@pytest.mark.parametrize(("rank", "left"), [("0", False), ("1", True)])
+def test_the_first_process_removes_what_is_stale_before_anything_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rank: str, left: bool
+) -> None:
+    monkeypatch.setenv("RANK", rank)
+    (tmp_path / FAILURE).write_text("an attempt before")
+    before = psutil.Process().create_time() - 30
+    os.utime(tmp_path / FAILURE, (before, before))
+    with ending_well("stage", tmp_path):
+        assert (tmp_path / FAILURE).exists() == left
 
 
 def test_an_orderly_end_leaves_no_reason(tmp_path: Path) -> None:
