@@ -44,11 +44,12 @@ from components.ddpo_lora.prompts import Prompts
 from components.ddpo_lora.training import train_adapter
 from pipelines.recipe import load_recipe
 
+EVERY: dict[str, Any] = {"window": 0, "window_stride": 1, "branch": False}
 WAYS: dict[str, dict[str, Any]] = {
-    "all": {},
-    "window": {"window": 2},
+    "all": EVERY,
+    "window": EVERY | {"window": 2},
     "mixed": {"window": 2, "window_stride": 2, "branch": True},
-    "direct": {"method": "direct", "learning_rate": 1e-3},
+    "direct": EVERY | {"method": "direct", "learning_rate": 1e-3},
 }
 MAP_SIZE = 64
 
