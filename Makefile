@@ -11,8 +11,8 @@ PYTHON ?= python3
 READY := $(VENV)/.ready
 RECIPE ?= laptop
 PORT ?= 8080
-# Tests that start servers and take them away again run with SERVICES=1, as in .ci/run, or by folder.
-CHOSEN = $(if $(SERVICES)$(TESTS),$(TESTS),-m 'not services')
+# Tests marked long run with LONG=1, as in .ci/run, or by folder.
+CHOSEN = $(if $(LONG)$(TESTS),$(TESTS),-m 'not long')
 
 .PHONY: help install system labeling stack stack-stop images demo test lint types imports audit bench weights clean
 
@@ -31,7 +31,7 @@ demo: $(READY) ## run the whole pipeline at laptop size and show where its repor
 test: lint types imports ## check style, types, imports, and run the tests (TESTS=tests/core for a part)
 	@.ci/install --services
 	@$(BIN)/python -m pytest --numprocesses 2 --dist loadscope --no-loadscope-reorder $(CHOSEN)
-	@$(if $(SERVICES)$(TESTS),,echo "Left out: tests that disturb real servers and nodes (make test SERVICES=1)")
+	@$(if $(LONG)$(TESTS),,echo "Left out: long tests, of servers, browsers and nodes (make test LONG=1)")
 
 lint: $(READY) ## check style and formatting
 	@$(BIN)/ruff check .

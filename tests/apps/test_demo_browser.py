@@ -22,6 +22,8 @@ from tests.apps.accessibility import faults
 from tests.apps.serving import Server
 from tests.node.gltf import validate
 
+pytestmark = pytest.mark.long
+
 DESKTOP = {"viewport": {"width": 1280, "height": 1000}}
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
 SECONDS = 60_000

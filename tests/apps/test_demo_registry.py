@@ -24,7 +24,7 @@ from components.registration.registry import About, register
 from tests.apps.serving import Server
 from tests.registry import tracking
 
-pytestmark = pytest.mark.services
+pytestmark = pytest.mark.long
 
 NAME = "stones"
 ALIAS = f"models:/{NAME}@champion"

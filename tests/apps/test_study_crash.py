@@ -19,7 +19,7 @@ from tests.apps.serving import ROOT, Server
 from tests.apps.studies import make_study
 from tests.postgres import Postgres, wait_until_ready
 
-pytestmark = pytest.mark.services
+pytestmark = pytest.mark.long
 
 PEOPLE = int(os.environ.get("REALMAT_TEST_PEOPLE", "24"))
 """`make bench` has 300, by `bench_crash.py`."""

@@ -22,6 +22,8 @@ from components.ddpo_lora.trainer import Trainer
 from tests.ddpo_lora.micro import HELDOUT, PROMPTS, micro_config, micro_model
 from tests.ddpo_lora.real import real_reward
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).parents[2]
 FIRST_OF_EPOCH_1 = 2
 """Number of a process's forward batch."""

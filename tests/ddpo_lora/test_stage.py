@@ -46,7 +46,7 @@ def rewards(artifact: Path) -> list[float]:
     return [json.loads(line)["train_reward"] for line in lines]
 
 
-@pytest.mark.parametrize("processes", [1, 2])
+@pytest.mark.parametrize("processes", [1, pytest.param(2, marks=pytest.mark.long)])
 def test_artifacts_in_adapter_out(inputs: dict[str, Path], tmp_path: Path, processes: int) -> None:
     config = two_processes(processes=processes, render_workers=2 - processes)
     recorder = Recorder()
@@ -73,6 +73,7 @@ def test_artifacts_in_adapter_out(inputs: dict[str, Path], tmp_path: Path, proce
         )
 
 
+@pytest.mark.long
 def test_two_nodes_train_as_two_processes(
     inputs: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -56,6 +56,7 @@ def test_the_importance_ratio_is_exactly_one_before_an_update(
     check_ratios(micro_config(guidance=guidance, **changes), tmp_path)
 
 
+@pytest.mark.long
 def test_the_importance_ratio_of_a_compiled_policy_is_exactly_one(tmp_path: Path) -> None:
     torch.compiler.reset()
     check_ratios(micro_config(guidance=5.0, compile=True, steps=2, **HALF), tmp_path, levels=1)

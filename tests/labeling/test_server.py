@@ -33,7 +33,7 @@ from labeling.simulated import SimulatedAnnotator
 from pipelines.cli import main
 from tests.labeling.people import Person, key_of
 
-pytestmark = pytest.mark.services
+pytestmark = pytest.mark.long
 
 NAMES: tuple[SetName, ...] = SETS
 

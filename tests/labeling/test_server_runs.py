@@ -21,7 +21,7 @@ from labeling.server import Server
 from pipelines.cli import main
 from tests.labeling.people import Person
 
-pytestmark = pytest.mark.services
+pytestmark = pytest.mark.long
 
 OF_EACH = 8
 STAGES = dict(zip(SETS, ("photo_retrieval", "material_sampling"), strict=True))

@@ -29,7 +29,7 @@ from tests.pipelines.watched_run import Run, until
 from tests.s3 import Store
 from tests.services import missing
 
-pytestmark = pytest.mark.services
+pytestmark = pytest.mark.long
 
 AWAY = 30.0  # seconds for which MLflow is gone
 BUSY = 10.0  # seconds for which S3 refuses, each bucket from its first request on

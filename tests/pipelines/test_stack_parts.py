@@ -27,7 +27,7 @@ def store() -> Iterator[Store]:
     server.close()
 
 
-@pytest.mark.services
+@pytest.mark.long
 def test_a_full_disk_is_one_sentence_and_the_next_run_goes_on(smoke: Path, tmp_path: Path) -> None:
     """A disk of three megabytes, on which the dataset of the first stage does not fit."""
     disk = tmp_path / "disk"
@@ -65,7 +65,7 @@ def test_a_full_disk_is_one_sentence_and_the_next_run_goes_on(smoke: Path, tmp_p
         subprocess.run(["umount", str(disk)], check=False)
 
 
-@pytest.mark.services
+@pytest.mark.long
 def test_stopping_leaves_nothing_behind(store: Store, tmp_path: Path) -> None:
     """PostgreSQL and MLflow alone: the others are ended in the same way."""
     stack = Stack(

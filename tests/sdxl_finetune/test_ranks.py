@@ -19,6 +19,8 @@ from components.sdxl_finetune.data import batch_items, build_cache
 from components.sdxl_finetune.heldout import HELDOUT, build_heldout
 from tests.sdxl_finetune.ranks import Trouble, logged, train_ranks
 
+pytestmark = pytest.mark.long
+
 WEIGHTS = "unet/diffusion_pytorch_model.safetensors"
 Prepare = Callable[[str], Path]
 

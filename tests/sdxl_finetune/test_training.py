@@ -125,6 +125,7 @@ def test_sigkill_and_resume_end_bit_identically(
     assert all(torch.equal(resumed[name], value) for name, value in expected.items())
 
 
+@pytest.mark.long
 def test_two_nodes_train_the_same_model_as_one(
     base_model: Path,
     dataset: Path,
@@ -147,6 +148,7 @@ def test_two_nodes_train_the_same_model_as_one(
     assert [step for step, _ in recorder.rows] == list(range(1, 8))
 
 
+@pytest.mark.long
 def test_sigterm_reaches_torchruns_processes_which_save_before_they_end(
     base_model: Path, dataset: Path, tmp_path: Path
 ) -> None:
