@@ -30,6 +30,7 @@ demo: $(READY) ## run the whole pipeline at laptop size and show where its repor
 
 test: lint types imports ## check style, types, imports, and run the tests (TESTS=tests/core for a part)
 	@.ci/install --services
+	@$(if $(LONG)$(TESTS),.ci/install --labeling)
 	@$(BIN)/python -m pytest --numprocesses 2 --dist loadscope --no-loadscope-reorder $(CHOSEN)
 	@$(if $(LONG)$(TESTS),,echo "Left out: long tests, of servers, browsers and nodes (make test LONG=1)")
 
@@ -49,6 +50,7 @@ labeling: $(READY) ## start Label Studio on this machine (PORT=8080), to have pe
 
 stack: $(READY) ## start PostgreSQL, S3, MLflow, Label Studio and the app on this machine
 	@.ci/install --services
+	@.ci/install --labeling
 	@$(BIN)/python -m pipelines.stack start
 
 stack-stop: ## end them and remove what they held (KEEP=1 keeps it)
