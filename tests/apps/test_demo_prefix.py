@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from playwright.sync_api import Browser, expect
 
 from tests.apps.proxy import behind
 from tests.apps.serving import Server
 from tests.apps.test_demo_browser import DESKTOP, SECONDS, generate, shown
+
+pytestmark = pytest.mark.long
 
 PREFIX = "/tools/realmat"
 
