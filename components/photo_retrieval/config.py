@@ -28,6 +28,13 @@ class Config(BaseModel, frozen=True, extra="forbid"):
          "blurred spots", "a checkerboard"),
         description="Images nearer to one of these texts than to any category are left out.",
     )  # fmt: skip
+    other_margin: float = Field(
+        0.0,
+        ge=0,
+        le=2,
+        description="Similarity by which one of other_prompts must be nearer. More than 0 suits a "
+        "CLIP that has seen few photographs and finds most of them a little like nothing at all.",
+    )
     duplicate_similarity: float = Field(
         0.995, gt=0, le=1, description="Images with features more alike than this are duplicates."
     )

@@ -55,17 +55,19 @@ def search(
     depth: int,
     per_category: int,
     duplicate_similarity: float,
+    other_margin: float = 0.0,
     memory_gb: float = 64.0,
     kind: Kind | Literal["auto"] = "auto",
 ) -> list[Hit]:
     """The kept hits, best first within each category.
 
     features (N, D) and others (O, D) are unit vectors; others describe what is not wanted (O may
-    be 0). depth: neighbours asked for by each query. memory_gb and kind:
-    see `components.photo_retrieval.index.plan`.
+    be 0). depth: neighbours asked for by each query. other_margin: see `without_others`. memory_gb
+    and kind: see `components.photo_retrieval.index.plan`.
     """
     index = Index.build(features, memory_gb=memory_gb, kind=kind)
-    hits = without_others(merged(index, queries, min(depth, len(features))), features, others)
+    found = merged(index, queries, min(depth, len(features)))
+    hits = without_others(found, features, others, other_margin)
     return best(without_duplicates(hits, features, duplicate_similarity), per_category)
 
 
@@ -81,13 +83,18 @@ def merged(index: Index, queries: Queries, depth: int) -> list[Hit]:
     return sorted(found.values(), key=lambda hit: (-hit.score, hit.item))
 
 
-def without_others(hits: list[Hit], features: Features, others: Texts) -> list[Hit]:
-    """Drops images that lie nearer to one of `others` than to their category."""
+def without_others(
+    hits: list[Hit], features: Features, others: Texts, margin: float = 0.0
+) -> list[Hit]:
+    """Drops images that lie nearer, by more than `margin`, to one of `others` than to their
+    category."""
     if not len(others) or not hits:
         return hits
     found = np.asarray(features[[hit.item for hit in hits]], np.float32)
     nearest_other = (found @ others.T).max(axis=1)
-    return [hit for hit, other in zip(hits, nearest_other, strict=True) if hit.score >= other]
+    return [
+        hit for hit, other in zip(hits, nearest_other, strict=True) if hit.score >= other - margin
+    ]
 
 
 def without_duplicates(hits: list[Hit], features: Features, similarity: float) -> list[Hit]:

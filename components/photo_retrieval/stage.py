@@ -67,6 +67,7 @@ def write(
         depth=config.depth,
         per_category=config.per_category,
         duplicate_similarity=config.duplicate_similarity,
+        other_margin=config.other_margin,
         memory_gb=config.memory_gb,
         kind=config.index,
     )

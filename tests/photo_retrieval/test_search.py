@@ -80,6 +80,9 @@ def test_images_nearer_to_something_else_are_left_out() -> None:
     features = unit((1, 0, 0.2), (0.5, 0, 1), (0, 1, 0))
     other = np.array([[0, 0, 1]], np.float32)
     assert {hit.item for hit in find(features, other)} == {0, 2}
+    # Item 1 lies at 0.447 from its category and at 0.894 from the other text.
+    assert {hit.item for hit in find(features, other, other_margin=0.44)} == {0, 2}
+    assert {hit.item for hit in find(features, other, other_margin=0.45)} == {0, 1, 2}
 
 
 def world(seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
