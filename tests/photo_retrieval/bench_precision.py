@@ -1,4 +1,4 @@
-"""Precision of the photo search with the shipped CLIP (`make bench`), where photographs are.
+"""Precision of `laptop`'s photo search with the shipped CLIP (`make bench`), given photographs.
 
 All real photographs lie among half as many distractors. A kept photograph is right if the table of
 `tests.photographs` lists its kind under the category that it is filed under; kinds that are of none
@@ -16,10 +16,10 @@ from components.core.materials.material import CATEGORIES
 from components.core.materials.photos import list_images, read_photos
 from components.core.realism.clip import ClipFeatures
 from components.core.realism.distractors import draw_distractor
-from components.photo_retrieval.config import Config
 from components.photo_retrieval.examples import Examples
 from components.photo_retrieval.queries import Queries
 from components.photo_retrieval.search import search
+from pipelines.recipe import load_recipe
 from tests.photographs import CATEGORIES_OF, kind_of, photograph_folder
 
 SIZE = 64
@@ -36,13 +36,14 @@ def test_precision_on_real_photographs() -> None:
     small = [np.asarray(Image.fromarray(d).resize((SIZE, SIZE))) for d in distractors]
     features = clip.images(np.concatenate([photos.images, np.stack(small)]))
     kinds += [NONE] * len(distractors)
-    texts, config = clip.categories(CATEGORIES), Config()
+    texts, config = clip.categories(CATEGORIES), load_recipe("laptop").photo_retrieval
     for depth in (50, 200, len(features)):
         hits = search(
             features,
             Queries.of(features, texts, Examples.none(texts.shape[1])),
             clip.texts(config.other_prompts),
             depth=depth, per_category=depth, duplicate_similarity=config.duplicate_similarity,
+            other_margin=config.other_margin,
         )  # fmt: skip
         kept, right, noise = Counter[str](), Counter[str](), 0
         for hit in hits:
