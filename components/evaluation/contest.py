@@ -124,7 +124,8 @@ def differences(
 ) -> list[dict[str, Any]]:
     """One row a method other than the first and measure: other minus first, `p_holm` corrected.
 
-    Pairs that one of the two has no value for count in no row.
+    Pairs that one of the two has no value for count in no row; pairs of one prompt alone have no
+    interval, and no row.
     """
     first, *others = methods
     prompts = np.array([pair.prompt for pair in pairs])
@@ -133,7 +134,7 @@ def differences(
         for name in (n for n in COMPARED if n in methods[first]):
             before, after = methods[first][name], methods[other][name]
             known = np.isfinite(before) & np.isfinite(after)
-            if not known.any():
+            if len(set(prompts[known])) < 2:
                 continue
             result = paired_difference(
                 before[known],

@@ -69,16 +69,17 @@ def render_page(page: Page) -> str:
 
 
 def headline(report: Json) -> str:
-    """One sentence that says what the run found, from the interval and not from hope."""
+    """One sentence that says what the run found, from interval and test and not from hope."""
     result = report.get("before_after")
     if result is None:
         return "This run ended before the evaluation"
     low, high = result["ci95"]
-    if low > 0:
+    shown = result["p_value"] < 0.05
+    if low > 0 and shown:
         return "Reinforcement learning made the held-out materials more realistic"
-    if high < 0:
+    if high < 0 and shown:
         return "Reinforcement learning made the held-out materials less realistic"
-    return "No change in realism that this many pairs could show"
+    return "No change in realism that this many prompts could show"
 
 
 def _header(page: Page) -> str:

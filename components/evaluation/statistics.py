@@ -2,8 +2,8 @@
 
 A pair is one prompt and seed, sampled before and after reinforcement learning and rendered under
 the same light. Seeds of one prompt are not independent, so the prompt is the unit of resampling:
-the confidence interval is a cluster bootstrap and the test flips the sign of whole prompts
-(Fisher's randomisation test, The Design of Experiments, 1935, section 21).
+the confidence interval is a cluster bootstrap, Student's for few prompts, and the test flips the
+sign of whole prompts (Fisher's randomisation test, The Design of Experiments, 1935, section 21).
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import norm
 from scipy.stats import t as student
 from sklearn.metrics import roc_auc_score
 
+from components.core.intervals import confidence_interval
 from components.core.realism.diversity import mean_pairwise_distance
 
 Floats = npt.NDArray[np.floating]
@@ -29,7 +29,7 @@ _BLOCK = 4096
 
 @dataclass(frozen=True)
 class PairedDifference:
-    """The mean change of a score over pairs; `ci95`: see `bootstrap_ci`."""
+    """The mean change of a score over pairs; `ci95`: see `confidence_interval`."""
 
     pairs: int
     before_mean: float
@@ -51,6 +51,8 @@ def paired_difference(
         raise ValueError(f"{len(before)} before, {len(after)} after, {len(clusters)} clusters")
     if len(before) == 0:
         raise ValueError("no pairs to compare")
+    if len(set(clusters)) < 2:
+        raise ValueError("pairs of one prompt alone have no interval: 2 prompts are needed")
     change = np.asarray(after, np.float64) - np.asarray(before, np.float64)
     sums, counts = _cluster_sums(change, clusters)
     rng = np.random.default_rng(seed)
@@ -59,31 +61,9 @@ def paired_difference(
         before_mean=float(np.mean(before)),
         after_mean=float(np.mean(after)),
         difference=float(change.mean()),
-        ci95=bootstrap_ci(sums, counts, rng, resamples),
+        ci95=confidence_interval(sums, counts, rng, resamples),
         p_value=sign_flip_p_value(sums, rng, resamples),
     )
-
-
-def bootstrap_ci(
-    sums: Floats, counts: Floats, rng: np.random.Generator, resamples: int
-) -> tuple[float, float]:
-    """95 % percentile interval of the mean, drawing clusters (sums, counts: (C,)) anew.
-
-    The plain percentile interval is too narrow for few clusters: its spread is that of a variance
-    divided by C and its ends are a normal's. Both are widened to Student's with C - 1 degrees
-    (the "expanded percentile" interval of Hesterberg 2015, "What teachers should
-    know about the bootstrap").
-    """
-    count = len(sums)
-    wider = student.ppf(0.975, count - 1) * np.sqrt(count / (count - 1)) if count > 1 else 1.96
-    tail = float(norm.cdf(-wider))
-    means = []
-    for start in range(0, resamples, _BLOCK):
-        block = min(_BLOCK, resamples - start)
-        drawn = rng.integers(len(sums), size=(block, len(sums)))
-        means.append(sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1))
-    low, high = np.quantile(np.concatenate(means), [tail, 1 - tail])
-    return float(low), float(high)
 
 
 def jackknife(
