@@ -47,6 +47,8 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 
 
 def _evaluate(given: argparse.Namespace) -> int:
+    from components.core.generator import locate
+    from components.core.platform.artifacts import hash_folder
     from components.core.realism.clip import ClipFeatures
     from components.core.rendering.embedded import embedded_environments
     from components.core.rendering.scene import Renderer
@@ -74,6 +76,7 @@ def _evaluate(given: argparse.Namespace) -> int:
     request = Request(
         models, externals, prompts or drawn_prompts(given.n, given.seed), given.n, given.seed,
         tileable=given.tileable,
+        contents={name: hash_folder(locate(uri)[0]) for name, uri in models.items()},
     )  # fmt: skip
     environments = embedded_environments()
     for folder in externals.values():

@@ -6,7 +6,7 @@ import base64
 import io
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +45,10 @@ SHOWN = 8
 
 @dataclass(frozen=True)
 class Request:
-    """What is compared, by name; a folder holds the contest of one request."""
+    """What is compared, by name; a folder holds the contest of one request.
+
+    contents: the hash of each model's files, since a model trained again keeps its address.
+    """
 
     models: Mapping[str, str]
     externals: Mapping[str, str]
@@ -54,6 +57,7 @@ class Request:
     seed: int
     lights: int = 2
     tileable: bool = False
+    contents: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -115,7 +119,10 @@ def claim(folder: Path, request: Request) -> None:
     text = json.dumps(asdict(request), indent=1, ensure_ascii=False) + "\n"
     file = folder / REQUEST
     if file.is_file() and file.read_text("utf-8") != text:
-        raise UserError(f"{folder} holds another comparison: give another folder or remove it")
+        raise UserError(
+            f"{folder} holds another comparison, or one of models that have changed since: give "
+            "another folder or remove it"
+        )
     write_whole(file, text.encode())
 
 

@@ -94,8 +94,9 @@ def test_a_folder_holds_one_comparison(folders: dict[str, str], tmp_path: Path) 
     request = Request({}, folders, PROMPTS, 4, 0)
     claim(tmp_path, request)
     claim(tmp_path, request)
-    with pytest.raises(UserError, match="holds another comparison"):
-        claim(tmp_path, replace(request, seed=1))
+    for other in (replace(request, seed=1), replace(request, contents={"small": "trained again"})):
+        with pytest.raises(UserError, match="holds another comparison"):
+            claim(tmp_path, other)
 
 
 def test_finished_batches_are_not_sampled_again(tmp_path: Path) -> None:
