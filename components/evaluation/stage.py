@@ -22,9 +22,10 @@ from components.core.errors import UserError
 from components.core.materials.grid import pack_uint8, to_uint8, unpack_uint8
 from components.core.materials.material import Material
 from components.core.materials.seam import material_seam
-from components.core.platform.artifacts import new_artifact, open_artifact
+from components.core.platform.artifacts import new_artifact, open_artifact, read_manifest
 from components.core.platform.batches import Arrays, batches
 from components.core.platform.device import choose_device
+from components.core.platform.figures import weights_hash
 from components.core.platform.progress import track
 from components.core.platform.seeds import derive_seed
 from components.core.platform.tracking import Tracker
@@ -82,7 +83,9 @@ def run(
         seed=config.seed,
     )
     device = choose_device(config.device)
-    generator = load_model(str(open_artifact(model, "diffusion-model")), device=device)
+    model = open_artifact(model, "diffusion-model")
+    weights = weights_hash(*(read_manifest(part).content_hash for part in (model, lora, reward)))
+    generator = load_model(str(model), device=device)
     # The base is sampled first: an adapter, once loaded, changes the UNet it is loaded into.
     before = sample_materials(config, generator, pairs, work, "before")
     after = sample_materials(config, load_lora(generator, lora), pairs, work, "after")
@@ -117,6 +120,7 @@ def run(
             renderer=Renderer(**config.shown_rendering.model_dump()),
             environments=lights,
             summaries={"reward": reward_summary(reward), "ddpo": ddpo_summary(lora)},
+            weights=weights,
             tracker=tracker,
         )
 
@@ -187,6 +191,7 @@ def write(
     renderer: PlateRenderer,
     environments: Sequence[Environment],
     summaries: Mapping[str, Any],
+    weights: str,
     tracker: Tracker,
 ) -> None:
     """Fill the artifact: evaluation.json, details.json, pairs.jsonl, the grids and the media."""
@@ -224,6 +229,7 @@ def write(
         "plates": all_plates(studio, before, after, photographs, tv_scorers, indices),
         "data": origin,
         "seed": config.seed,
+        "weights": weights,
         "pairs": rows,
     }
     _write_json(folder / "evaluation.json", {**summaries, **reported})

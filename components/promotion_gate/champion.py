@@ -9,7 +9,7 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from components.core.platform.aliases import CHAMPION
-from components.core.platform.figures import EVALUATION_TAG
+from components.core.platform.figures import EVALUATION_TAG, WEIGHTS_TAG
 
 SHOWN = {
     "held-out realism": "before_after.after_mean",
@@ -29,12 +29,16 @@ class Champion:
     figures: Mapping[str, float]
 
 
-def present_champion(client: MlflowClient, name: str, evaluation: str) -> Champion | None:
+def present_champion(
+    client: MlflowClient, name: str, evaluation: str, weights: str = ""
+) -> Champion | None:
     """The champion before this run; None without one, or if it is this run's own model.
 
     Args:
         evaluation: content hash of this run's evaluation: a pipeline that is run again finds the
             model that it has made itself.
+        weights: what was evaluated (`weights_hash`): the same weights evaluated anew are no other
+            model either. "" where the evaluation does not say.
     """
     # Asked for by name first: a server with users refuses to speak of a model that does not exist.
     if not client.search_registered_models(filter_string=f"name = '{name}'", max_results=1):
@@ -47,8 +51,12 @@ def present_champion(client: MlflowClient, name: str, evaluation: str) -> Champi
         return None
     if found.tags.get(EVALUATION_TAG) == evaluation:
         return None
+    if weights and found.tags.get(WEIGHTS_TAG) == weights:
+        return None
     logged = client.get_logged_model(found.source.removeprefix("models:/"))
-    figures = {metric.key: float(metric.value) for metric in logged.metrics or []}
+    # Of a model that was evaluated again, the latest.
+    ordered = sorted(logged.metrics or [], key=lambda metric: metric.timestamp)
+    figures = {metric.key: float(metric.value) for metric in ordered}
     return Champion(str(found.version), figures)
 
 

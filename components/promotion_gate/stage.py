@@ -45,7 +45,7 @@ def run(config: Config, *, evaluation: Path, output: Path, work: Path, tracker: 
         votes=votes,
     )
     known = read_manifest(evaluation).content_hash
-    champion = present_champion(MlflowClient(), config.name, known)
+    champion = present_champion(MlflowClient(), config.name, known, measured.get("weights", ""))
     rows = [rule.as_dict() for rule in rules]
     values: dict[str, Any] = {"verdict": verdict_of(rules), "rules": rows}
     if study is not None:

@@ -22,11 +22,17 @@ from components.core.generator import LICENCE, SETTINGS
 from components.core.platform.artifacts import (
     MANIFEST,
     hash_text,
+    located,
     new_artifact,
     open_artifact,
     read_manifest,
 )
-from components.core.platform.figures import EVALUATION_TAG, figures
+from components.core.platform.figures import (
+    EVALUATION_TAG,
+    WEIGHTS_TAG,
+    figures,
+    weights_hash,
+)
 from components.core.platform.machine import hardware, versions
 from components.core.platform.tracking import Tracker
 from components.core.realism.model import CARD
@@ -72,7 +78,8 @@ def run(
     details = _json(evaluation / "details.json")
     judged = _json(open_artifact(gate, "promotion-gate") / "gate.json")
     # The pipeline's branch and the gate's file say the same: the alias moves on a pass alone.
-    assert config.alias == judged["verdict"], (config.alias, judged["verdict"])
+    if config.alias != judged["verdict"]:
+        raise ValueError(f"alias {config.alias}, but the gate's verdict is {judged['verdict']}")
     origin = _json(judge / "origin.json")
     client = MlflowClient()
     circumstances = {**made_by(client, details), **hardware(), **versions()}
@@ -81,7 +88,10 @@ def run(
     about = About(
         card=card,
         metadata={"licence": LICENCE},
-        tags={EVALUATION_TAG: read_manifest(evaluation).content_hash},
+        tags={
+            EVALUATION_TAG: read_manifest(evaluation).content_hash,
+            WEIGHTS_TAG: weights_hash(*(content_of(part) for part in (model, lora, reward))),
+        },
         metrics=figures({**details, **results}),
     )
     made = (
@@ -109,6 +119,11 @@ def run(
         print(
             f"registration: {one.name} version {one.version} ({word}), {row['alias']}", flush=True
         )
+
+
+def content_of(artifact: Path) -> str:
+    """The content hash of an artifact."""
+    return read_manifest(located(artifact)).content_hash
 
 
 def made_by(client: MlflowClient, details: Mapping[str, Any]) -> dict[str, str]:

@@ -100,6 +100,32 @@ def test_the_same_content_keeps_its_version_and_other_content_gets_another(
         locate("models:/three@champion")
 
 
+def test_the_same_weights_measured_again_are_described_by_what_was_measured_last(
+    run_folders: dict[str, Path], tmp_path: Path
+) -> None:
+    register(run_folders, tmp_path, "again")
+    client = mlflow.MlflowClient()
+    first = client.get_model_version("again", "1")
+    gold = {**GOOD["gold"], "after_mean": 0.47, "difference": 0.013}
+    weights = first.tags["weights"]
+    write_evaluation(tmp_path / "second", {**GOOD, "gold": gold}, weights)
+    # The same weights are no other champion to compare with.
+    assert "champion" not in judge(tmp_path / "second", tmp_path, "again")
+    assert (
+        register(run_folders, tmp_path, "again", evaluation=tmp_path / "second")["version"] == "1"
+    )
+    found = client.get_model_version("again", "1")
+    assert found.tags["weights"] == weights
+    assert found.tags["evaluation"] != first.tags["evaluation"]
+    assert "gold scorer: +0.0130" in found.description
+    assert "Measured again" in found.description
+    # A model that comes after is shown the last figures, not the first.
+    write_evaluation(tmp_path / "other", GOOD, "others")
+    rules = judge(tmp_path / "other", tmp_path, "again")["rules"]
+    shown = {rule["name"]: (rule["after"], rule["champion"]) for rule in rules}
+    assert shown["gold scorer"] == ("0.4", "0.47")
+
+
 def test_no_pickle_is_registered(run_folders: dict[str, Path], tmp_path: Path) -> None:
     register(run_folders, tmp_path, "four")
     folder, _ = locate("models:/four/1")
@@ -148,7 +174,7 @@ def test_no_branch_registers_against_the_gates_word(
 ) -> None:
     write_evaluation(tmp_path / "poor", {**GOOD, "diversity": {"before": 0.5, "after": 0.1}})
     assert judge(tmp_path / "poor", tmp_path, "wrong")["verdict"] == "candidate"
-    with mlflow.start_run(), pytest.raises(AssertionError):
+    with mlflow.start_run(), pytest.raises(ValueError, match="verdict is candidate"):
         run(
             Config(name="wrong", reward_name="wrong-reward", alias="champion"),
             **run_folders,
