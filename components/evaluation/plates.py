@@ -24,6 +24,7 @@ from components.core.rendering.color import to_srgb_uint8
 from components.core.rendering.environments import Environment
 from components.evaluation.comparison import Pair, Side
 from components.evaluation.metrics.diversity import vendi_score
+from components.evaluation.photographs import Photographs
 
 Floats = npt.NDArray[np.floating]
 Images = npt.NDArray[np.uint8]
@@ -33,15 +34,6 @@ ALIKE = 6
 """Similar photographs, as many as figure 8 shows in a row."""
 GRID = 8
 """Materials of one category, at most."""
-
-
-@dataclass(frozen=True)
-class Photographs:
-    """Scored photographs: images (N, h, w, 3), their features (N, D) and rewards (N,)."""
-
-    images: Images
-    features: Floats
-    scores: Floats
 
 
 class PlateRenderer(SrgbRenderer, Protocol):
@@ -113,7 +105,7 @@ def scored_images(studio: Studio, before: Side, photographs: Photographs) -> dic
                 file = f"fig5-{'real' if real_set else 'synthetic'}-{end}-{place}"
                 images.append(studio.save(file, image, f"{scale(float(scores[i])):.2f}"))
             rows.append({"name": f"{name}, {end}", "images": images})
-    note = "Scores normalised to [0, 1] by the largest and smallest of both sets."
+    note = f"Scores normalised to [0, 1] by the extremes of both sets. {photographs.note}"
     return _plate("Fig. 5", "Highest and lowest realism scores", note, rows)
 
 
@@ -142,7 +134,7 @@ def similar_photographs(
     spread = ", ".join(f"{np.std(values):.3f} {name}" for name, values in found.items())
     note = (
         "The most similar photographs by CLIP; normalised scores with and without total variation. "
-        f"Standard deviation of this one group: {spread}."
+        f"Standard deviation of this one group: {spread}. {photographs.note}"
     )
     rows = [{"name": "", "images": images}]
     return _plate("Fig. 8", "Similar photographs, similar scores", note, rows)

@@ -27,7 +27,6 @@ from components.core.platform.batches import Arrays, batches
 from components.core.platform.device import choose_device
 from components.core.platform.figures import weights_hash
 from components.core.platform.progress import track
-from components.core.platform.seeds import derive_seed
 from components.core.platform.tracking import Tracker
 from components.core.realism.clip import ClipFeatures
 from components.core.realism.reward import GOLD, REWARD
@@ -38,7 +37,8 @@ from components.evaluation import media
 from components.evaluation.comparison import Pair, Side, compare, make_pairs, measure
 from components.evaluation.config import Config
 from components.evaluation.licences import data_origin
-from components.evaluation.plates import Photographs, PlateRenderer, Studio, all_plates
+from components.evaluation.photographs import Photographs, score_photographs
+from components.evaluation.plates import PlateRenderer, Studio, all_plates
 from components.evaluation.statistics import auc
 from components.evaluation.summaries import (
     ddpo_summary,
@@ -104,7 +104,10 @@ def run(
         )
         for materials in (before, after)
     ]
-    photos = score_photographs(photographs, features, scorers[REWARD], config)
+    photos = score_photographs(
+        photographs, reward, features, scorers[REWARD],
+        at_most=config.score_images, seed=config.seed,
+    )  # fmt: skip
     tv_scorers = {"with": scorers[REWARD]}
     if (reward / WITHOUT_TV).is_dir():
         tv_scorers["without"] = LinearScorer.load(reward / WITHOUT_TV)
@@ -165,19 +168,6 @@ def sample_materials(
     ]
 
 
-def score_photographs(
-    photographs: Path, features: ClipFeatures, scorer: LinearScorer, config: Config
-) -> Photographs:
-    """At most `config.score_images` photographs, drawn at random, with their rewards."""
-    images = np.load(photographs / "images.npy", mmap_mode="r", allow_pickle=False)
-    rng = np.random.default_rng(derive_seed(config.seed, "evaluation", "photographs"))
-    count = min(config.score_images, len(images))
-    chosen = np.sort(rng.choice(len(images), size=count, replace=False))
-    drawn = np.ascontiguousarray(images[chosen])
-    found = features.images(drawn)
-    return Photographs(drawn, found, np.asarray(scorer(found)))
-
-
 def write(
     config: Config,
     folder: Path,
@@ -224,6 +214,7 @@ def write(
         "seam": {name: median_seam(side.materials) for name, side in sides.items()},
         "separability": {name: auc(photo_scores, values) for name, values in samples.items()},
         "histogram": histogram({"photographs": photo_scores, **samples}),
+        "photographs": {"scored": len(photo_scores), "note": photographs.note},
         "shown_rule": media.spread_rule(len(indices), len(pairs)),
         "shown": shown,
         "plates": all_plates(studio, before, after, photographs, tv_scorers, indices),

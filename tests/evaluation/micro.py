@@ -129,6 +129,7 @@ def _reward(folder: Path, clip: Path) -> None:
     (folder / "metrics.json").write_text(json.dumps({**metrics, "tv": {"std_with": 0.03}}))
     (folder / "card.md").write_text("# Realism reward\n")
     (folder / "origin.json").write_text(json.dumps(ORIGIN))
+    (folder / "test_photographs.json").write_text("[1, 3, 4]")  # of six
 
 
 def _prompts(folder: Path) -> None:
