@@ -15,15 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from components.evaluation import charts, figures
-from components.evaluation.markup import definitions, table, tile
+from components.evaluation.ablation import ablation_section
+from components.evaluation.markup import ZOOM, definitions, table, tile
 from components.evaluation.paper import beside_the_paper
 from components.evaluation.plates_page import plates
 
 Json = Mapping[str, Any]
-ZOOM = (
-    '<dialog id="zoom"><form method="dialog"><h3></h3><button aria-label="close">×</button></form>'
-    '<div class="large"></div></dialog>'
-)
 
 
 @dataclass(frozen=True)
@@ -50,6 +47,7 @@ def render_page(page: Page) -> str:
         _tiles(page.report),
         figures.pairs(page.details, page.media),
         figures.curves(page.report, page.details),
+        ablation_section(page.details.get("ablation", {})),
         figures.scores(page.report, page.details),
         plates(page.details, page.media, page.strips),
         beside_the_paper(page.report, page.details),
