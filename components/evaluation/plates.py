@@ -106,7 +106,7 @@ def scored_images(studio: Studio, before: Side, photographs: Photographs) -> dic
                 images.append(studio.save(file, image, f"{scale(float(scores[i])):.2f}"))
             rows.append({"name": f"{name}, {end}", "images": images})
     note = f"Scores normalised to [0, 1] by the extremes of both sets. {photographs.note}"
-    return _plate("Fig. 5", "Highest and lowest realism scores", note, rows)
+    return plate("Fig. 5", "Highest and lowest realism scores", note, rows)
 
 
 def similar_photographs(
@@ -137,7 +137,7 @@ def similar_photographs(
         f"Standard deviation of this one group: {spread}. {photographs.note}"
     )
     rows = [{"name": "", "images": images}]
-    return _plate("Fig. 8", "Similar photographs, similar scores", note, rows)
+    return plate("Fig. 8", "Similar photographs, similar scores", note, rows)
 
 
 def one_category(studio: Studio, before: Side, after: Side) -> dict[str, Any]:
@@ -156,7 +156,7 @@ def one_category(studio: Studio, before: Side, after: Side) -> dict[str, Any]:
             for i in own[:GRID]
         ]
         rows.append({"name": name, "images": images})
-    return _plate("Fig. 9", f"Diversity of one category: {category}", "; ".join(words) + ".", rows)
+    return plate("Fig. 9", f"Diversity of one category: {category}", "; ".join(words) + ".", rows)
 
 
 def point_light(studio: Studio, before: Side, after: Side, shown: Sequence[int]) -> dict[str, Any]:
@@ -174,7 +174,7 @@ def point_light(studio: Studio, before: Side, after: Side, shown: Sequence[int])
         "One lamp above the top edge. MatFuse and ReflectanceFusion are no part of a run: "
         "realmat evaluate --external sets their materials beside these."
     )
-    return _plate("Fig. 11", "Under one point light", note, rows)
+    return plate("Fig. 11", "Under one point light", note, rows)
 
 
 def most_alike(features_nd: Floats, count: int) -> list[int]:
@@ -196,5 +196,6 @@ class scaled:  # noqa: N801 - reads as a function
         return (score - self.low) / self.span
 
 
-def _plate(figure: str, title: str, note: str, rows: Sequence[Any]) -> dict[str, Any]:
+def plate(figure: str, title: str, note: str, rows: Sequence[Any]) -> dict[str, Any]:
+    """A plate as plain data; a row is {"name", "images": [{"file", "caption"}]}."""
     return {"figure": figure, "title": title, "note": note, "rows": list(rows)}

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from components.core.diffusion.lora import load_lora
 from components.core.diffusion.model import TextToImage, load_model
@@ -39,7 +38,7 @@ from components.evaluation.config import Config
 from components.evaluation.licences import data_origin
 from components.evaluation.photographs import Photographs, score_photographs
 from components.evaluation.plates import PlateRenderer, Studio, all_plates
-from components.evaluation.statistics import auc
+from components.evaluation.statistics import auc, histogram
 from components.evaluation.summaries import (
     ddpo_summary,
     read_json,
@@ -49,7 +48,6 @@ from components.evaluation.summaries import (
 )
 
 KIND = "evaluation"
-BINS = 24
 WITHOUT_TV = "reward_without_tv"
 REPORTED = ("before_after", "gold", "clip_score", "diversity")
 
@@ -235,13 +233,6 @@ def write(
 def median_seam(materials: Sequence[Material]) -> float:
     """The usual step across a tile's border over its strong steps inside; tileable: 1 or less."""
     return float(np.median([material_seam(material) for material in materials]))
-
-
-def histogram(sets: Mapping[str, npt.NDArray[np.floating]]) -> dict[str, Any]:
-    """Counts of every set in bins of equal width over the range of all of them."""
-    edges = np.histogram_bin_edges(np.concatenate(list(sets.values())), bins=BINS)
-    counts = {name: np.histogram(values, edges)[0].tolist() for name, values in sets.items()}
-    return {"edges": edges.tolist(), **counts}
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, float]:

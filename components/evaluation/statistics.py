@@ -8,8 +8,9 @@ sign of whole prompts (Fisher's randomisation test, The Design of Experiments, 1
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -66,29 +67,37 @@ def paired_difference(
     )
 
 
-def jackknife(
-    measure: Callable[[list[int]], float | None], clusters: Sequence[str], value: float
-) -> tuple[float, float] | None:
-    """95 % interval of a measure of a whole set, leaving out one prompt at a time (Tukey 1958).
+@dataclass(frozen=True)
+class Jackknife:
+    """The 95 % interval of a value and the p-value (two-sided) of the hypothesis that it is 0."""
+
+    low: float
+    high: float
+    p_value: float
+
+
+def jackknife(value: float, left_out: Floats) -> Jackknife | None:
+    """Of a measure of a whole set, from the same without one prompt at a time (Tukey 1958).
 
     No bootstrap: that draws prompts with replacement, and the copies would lower any diversity.
 
     Args:
-        measure: of the rows with these indices; None where so few have none.
         value: the measure of all rows.
+        left_out: (P,) of all rows but those of prompt p; NaN where so few have none.
 
     Returns:
         None for fewer than three prompts that can be left out.
     """
-    names = np.asarray(clusters)
-    found = [measure(np.flatnonzero(names != name).tolist()) for name in dict.fromkeys(clusters)]
-    left = np.array([one for one in found if one is not None], np.float64)
+    left = np.asarray(left_out, np.float64)
+    left = left[np.isfinite(left)]
     count = len(left)
     if count < 3:
         return None
-    error = np.sqrt((count - 1) / count * np.sum((left - left.mean()) ** 2))
-    half = float(student.ppf(0.975, count - 1) * error)
-    return value - half, value + half
+    error = float(np.sqrt((count - 1) / count * np.sum((left - left.mean()) ** 2)))
+    half = float(student.ppf(0.975, count - 1)) * error
+    # Two sets that are the same to the last bit differ in nothing.
+    tail = float(student.sf(abs(value) / error, count - 1)) if error > 0 else float(value == 0) / 2
+    return Jackknife(value - half, value + half, 2 * tail)
 
 
 def sign_flip_p_value(sums: Floats, rng: np.random.Generator, resamples: int) -> float:
@@ -121,6 +130,13 @@ def auc(positive: Floats, negative: Floats) -> float:
     """Probability that a positive's score is above a negative's (area under the ROC curve)."""
     labels = np.concatenate([np.ones(len(positive)), np.zeros(len(negative))])
     return float(roc_auc_score(labels, np.concatenate([positive, negative])))
+
+
+def histogram(sets: Mapping[str, Floats], bins: int = 24) -> dict[str, Any]:
+    """Counts of every set in bins of equal width over the range of all of them."""
+    edges = np.histogram_bin_edges(np.concatenate(list(sets.values())), bins=bins)
+    counts = {name: np.histogram(values, edges)[0].tolist() for name, values in sets.items()}
+    return {"edges": edges.tolist(), **counts}
 
 
 def _cluster_sums(change: Floats, clusters: Sequence[str]) -> tuple[Floats, Floats]:
