@@ -35,7 +35,7 @@ from components.core.rendering.scene import Renderer
 from components.evaluation import media
 from components.evaluation.comparison import Pair, Side, compare, make_pairs, measure
 from components.evaluation.config import Config
-from components.evaluation.licences import data_origin
+from components.evaluation.licences import data_origin, surroundings
 from components.evaluation.photographs import Photographs, score_photographs
 from components.evaluation.plates import PlateRenderer, Studio, all_plates
 from components.evaluation.statistics import auc, histogram
@@ -117,7 +117,10 @@ def run(
             *measured,
             photographs=photos,
             tv_scorers=tv_scorers,
-            origin=data_origin(dataset),
+            origin={
+                **data_origin(dataset),
+                **surroundings(photographs, environments, len(lights)),
+            },
             renderer=Renderer(**config.shown_rendering.model_dump()),
             environments=lights,
             summaries={"reward": reward_summary(reward), "ddpo": ddpo_summary(lora)},

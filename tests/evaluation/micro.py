@@ -144,6 +144,7 @@ def _prompts(folder: Path) -> None:
 def _photographs(folder: Path) -> None:
     images = np.random.default_rng(1).integers(255, size=(6, 16, 16, 3), dtype=np.uint8)
     np.save(folder / "images.npy", images)
+    (folder / "counts.json").write_text(json.dumps({"kept": 6, "embedded": 0, "searched": 9}))
 
 
 def _dataset(folder: Path) -> None:

@@ -157,6 +157,8 @@ def test_the_stage_compares_unseen_prompts_and_its_report_can_be_composed(
     details = json.loads((tmp_path / "evaluation" / "details.json").read_text())
     assert details["photographs"]["scored"] == sum(details["histogram"]["photographs"]) == 3
     assert len(details["weights"]) == 64
+    assert details["data"]["environments"] == {"count": 2, "uri": "polyhaven://2"}
+    assert details["data"]["photographs"] == {"kept": 6, "embedded": 0}
     report = compose_report(
         tmp_path / "report",
         recipe="test",

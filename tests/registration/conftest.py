@@ -42,7 +42,12 @@ def write_evaluation(path: Path, values: dict[str, Any], weights: str = "") -> N
         (folder / "evaluation.json").write_text(json.dumps(values))
         details = {
             "sampling": {"steps": 2, "guidance": 1.5},
-            "data": {"licences": {"CC0-1.0": 12}, "authors": {}},
+            "data": {
+                "licences": {"CC0-1.0": 12},
+                "authors": {},
+                "photographs": {"kept": 512, "embedded": 0},
+                "environments": {"count": 200, "uri": "polyhaven://200"},
+            },
             "seed": 7,
             "weights": weights,
         }

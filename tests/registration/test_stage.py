@@ -19,6 +19,7 @@ from components.core.platform.tracking import NullTracker
 from components.promotion_gate import stage as judged
 from components.promotion_gate.config import Config as Gate
 from components.registration.config import Config
+from components.registration.provenance import OWN, origins
 from components.registration.stage import run
 from pipelines.commands_evaluate import settled
 from tests.registration.conftest import GOOD, write_evaluation
@@ -38,11 +39,13 @@ def judge(evaluation: Path, tmp_path: Path, name: str) -> Any:
     return json.loads((tmp_path / "gate" / "gate.json").read_text())
 
 
-def register(folders: dict[str, Path], tmp_path: Path, name: str, **changes: Path) -> Any:
+def register(
+    folders: dict[str, Path], tmp_path: Path, name: str, parent: str = "", **changes: Path
+) -> Any:
     """What the gate and then the branch of the pipeline that it chooses do."""
     given = {**folders, **changes}
     verdict = judge(given["evaluation"], tmp_path, name)["verdict"]
-    with mlflow.start_run():
+    with mlflow.start_run(tags={"mlflow.parentRunId": parent} if parent else {}):
         run(
             Config(name=name, reward_name=f"{name}-reward", alias=verdict),
             **given,
@@ -151,6 +154,43 @@ def test_the_card_says_what_the_run_measured_and_the_gate_decided(
     root = Path(mlflow.artifacts.download_artifacts("models:/described@champion"))
     [file] = root.rglob("generator/card.md")
     assert file.read_text() == card
+
+
+def test_the_card_says_whose_the_parts_are_and_holds_the_recipe(
+    run_folders: dict[str, Path], tmp_path: Path
+) -> None:
+    client = mlflow.MlflowClient()
+    experiment = client.get_experiment_by_name("test")
+    assert experiment is not None
+    parent = client.create_run(experiment.experiment_id, run_name="paper").info.run_id
+    client.log_param(parent, "photos", "s3://photos/flickr")
+    base = "stabilityai/stable-diffusion-xl-base-1.0"
+    recipe = {
+        "name": "paper",
+        "sdxl_finetune": {"base_model": base, "iterations": 400_000},
+        "ddpo_lora": {"epochs": 110},
+    }
+    client.log_dict(parent, recipe, "recipe.json")
+    register(run_folders, tmp_path, "whose", parent)
+    card = client.get_model_version_by_alias("whose", "champion").description
+    theirs = "under the licence of its source, which this run was not told"
+    assert f"- photographs: 512 from s3://photos/flickr, each {theirs}" in card
+    assert "- environments: 200 from polyhaven://200, Poly Haven, CC0-1.0" in card
+    assert f"- base model: {base} (Stability AI, CreativeML Open RAIL++-M" in card
+    assert f"/clip, {theirs}" in card
+    assert f"- sdxl_finetune: base_model = {base}, iterations = 400000" in card
+    assert "- ddpo_lora: epochs = 110" in card
+
+
+def test_the_stand_ins_of_a_run_without_data_are_told_as_such() -> None:
+    data = {"photographs": {"kept": 9, "embedded": 9}, "environments": {"count": 24, "uri": ""}}
+    recipe = {"sdxl_finetune": {"base_model": "small"}}
+    lines = list(origins({"data": data}, recipe, {}, "ViT-L-14|openai"))
+    assert lines[0] == "- photographs: none; 9 renderings by this project stand in for them, " + OWN
+    assert lines[1] == f"- environments: 24, made by this project, {OWN}"
+    assert lines[2].startswith("- base model: small, trained by this project")
+    assert lines[3] == "- CLIP: ViT-L-14|openai (OpenAI, MIT)"
+    assert list(origins({}, {}, {}, "")) == []  # what is not known has no line
 
 
 def test_the_gate_shows_the_champion_before_beside_the_new_model(
