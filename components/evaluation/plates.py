@@ -149,7 +149,7 @@ def one_category(studio: Studio, before: Side, after: Side) -> dict[str, Any]:
     for name, side in (("before", before), ("after", after)):
         lights = [side.features_nld[own, i] for i in range(side.features_nld.shape[1])]
         vendi = float(np.mean([vendi_score(one) for one in lights]))
-        distance = float(np.mean([mean_pairwise_distance(one) for one in lights]))
+        distance = max(float(np.mean([mean_pairwise_distance(one) for one in lights])), 0.0)
         words.append(f"{name}: Vendi score {vendi:.2f} of {len(own)}, CLIP distance {distance:.3f}")
         images = [
             studio.save(f"fig9-{name}-{i}", studio.rendering(side, i), studio.pairs[i].prompt)

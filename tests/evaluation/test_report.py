@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+from collections.abc import Mapping, Sequence
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,7 @@ def compose(
     tmp_path: Path,
     artifacts: dict[str, Path],
     ablation: dict[str, Any] | None = None,
+    runs: Sequence[Mapping[str, str]] = (),
     **parameters: str,
 ) -> Balanced:
     compose_report(
@@ -64,6 +66,7 @@ def compose(
         parameters=parameters,
         model=MODEL if "promotion_gate" in artifacts else None,
         ablation=ablation,
+        runs=runs,
     )
     page = Balanced()
     page.feed((tmp_path / "report" / "report.html").read_text("utf-8"))
