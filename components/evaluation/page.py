@@ -16,7 +16,7 @@ from typing import Any
 
 from components.evaluation import charts, figures
 from components.evaluation.ablation import ablation_section
-from components.evaluation.markup import ZOOM, definitions, table, tile
+from components.evaluation.markup import ZOOM, card, definitions, table, tile
 from components.evaluation.paper import beside_the_paper
 from components.evaluation.plates_page import plates
 
@@ -148,8 +148,22 @@ def _gate(page: Page) -> str:
         )
     return (
         f'<h2>Promotion gate</h2><p class="note">{note}</p>'
-        f'<div class="card">{table(head, rows)}</div>'
+        f'<div class="card">{table(head, rows)}</div>{_beside_champion(page.gate)}'
     )
+
+
+def _beside_champion(gate: Json) -> str:
+    """All figures that this run and that of the champion before it measured."""
+    champion = gate.get("champion", {})
+    rows = [
+        [row["figure"], f"{row['this']:.4g}", f"{row['champion']:.4g}",
+         "own scales" if row["change"] is None else f"{row['change']:+.4g}"]
+        for row in champion.get("figures", [])
+    ]  # fmt: skip
+    if not rows:
+        return ""
+    head = ("figure", "this model", f"champion v{champion['version']}", "change")
+    return card("Beside the champion before", table(head, rows))
 
 
 def _data(page: Page) -> str:

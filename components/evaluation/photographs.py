@@ -48,7 +48,8 @@ def score_photographs(
 ) -> Photographs:
     """At most so many photographs, drawn at random, of the test split of the artifact `reward`."""
     images = np.load(photographs / "images.npy", mmap_mode="r", allow_pickle=False)
-    pool, note = np.arange(len(images)), UNKNOWN
+    pool: npt.NDArray[np.integer] = np.arange(len(images))
+    note = UNKNOWN
     file = reward / TEST_PHOTOGRAPHS
     if file.is_file():
         pool, note = np.array(json.loads(file.read_text("utf-8")), np.int64), UNSEEN

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
@@ -19,6 +20,20 @@ SHOWN = {
     "CLIP score": "clip_score.after",
 }
 """Which figure of a model stands in the row of which rule."""
+OWN_SCALE = {
+    "realism gained": "before_after.difference",
+    "realism, after": "before_after.after_mean",
+    "gold score gained": "gold.difference",
+    "gold score, after": "gold.after_mean",
+}
+"""By each model's own scorers: two of them have no common scale."""
+ONE_SCALE = {
+    "CLIP score": "clip_score.after",
+    "category recognised, share": "recognised.after",
+    "diversity": "diversity.after",
+    "diversity within a prompt": "diversity_within.after",
+    "step across the tile's border": "seam.after",
+}
 
 
 @dataclass(frozen=True)
@@ -64,3 +79,15 @@ def shown_figure(figures: Mapping[str, float], rule: str) -> str | None:
     """What stands beside a rule; None for a figure that the model's run did not measure."""
     value = figures.get(SHOWN.get(rule, ""))
     return None if value is None else f"{value:.4g}"
+
+
+def beside(own: Mapping[str, float], champion: Mapping[str, float]) -> list[dict[str, Any]]:
+    """{"figure", "this", "champion", "change"} of what both models' runs measured; no change, but
+    None, of what has no common scale."""
+    rows = []
+    for name, key in {**OWN_SCALE, **ONE_SCALE}.items():
+        if key in own and key in champion:
+            change = own[key] - champion[key] if name in ONE_SCALE else None
+            both = {"this": own[key], "champion": champion[key]}
+            rows.append({"figure": name, **both, "change": change})
+    return rows

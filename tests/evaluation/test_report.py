@@ -238,7 +238,10 @@ def test_the_votes_of_a_study_stand_beside_the_papers(
 def test_the_gate_shows_the_champion_before_beside_the_new_model(
     tmp_path: Path, artifacts: dict[str, Path]
 ) -> None:
-    assert "champion v2" in compose(tmp_path, artifacts).text
+    text = compose(tmp_path, artifacts).text
+    assert "champion v2" in text
+    assert "CLIP score2523.5+1.5" in text  # the cells of a row
+    assert "realism, after0.340.9own scales" in text
     details = json.loads((tmp_path / "report" / "report-details.json").read_text())
     assert details["gate"]["rules"][0]["champion"] == "0.41"
     file = artifacts["promotion_gate"] / "gate.json"

@@ -203,7 +203,13 @@ def test_the_gate_shows_the_champion_before_beside_the_new_model(
     other = {**GOOD, "gold": {**GOOD["gold"], "after_mean": 0.45}}
     write_evaluation(tmp_path / "other", other)
     found = judge(tmp_path / "other", tmp_path, "beside")
-    assert found["champion"] == {"name": "beside", "version": "1"}
+    assert (found["champion"]["name"], found["champion"]["version"]) == ("beside", "1")
+    rows = {row["figure"]: row for row in found["champion"]["figures"]}
+    assert rows["gold score, after"] == {
+        "figure": "gold score, after", "this": 0.45, "champion": 0.4, "change": None
+    }  # fmt: skip
+    assert rows["CLIP score"]["change"] == 0.0
+    assert "category recognised, share" not in rows  # neither run measured it
     beside = {rule["name"]: (rule["after"], rule["champion"]) for rule in found["rules"]}
     assert beside["gold scorer"] == ("0.45", "0.4")
     assert beside["diversity within a prompt"] == ("0.29", "0.29")
