@@ -51,9 +51,9 @@ def origins(details: Json, recipe: Json, given: Json, clip: str) -> Iterator[str
 
 
 def recipe_lines(recipe: Json) -> Iterator[str]:
-    """Every setting, a line for each stage."""
+    """Every setting, a line for each stage; where it ran is no part of how the model was made."""
     for stage, section in recipe.items():
-        if isinstance(section, Mapping):
+        if isinstance(section, Mapping) and stage != "cluster":
             settings = ", ".join(f"{key} = {value}" for key, value in section.items())
             yield f"- {stage}: {settings}"
 

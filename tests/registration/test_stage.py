@@ -169,6 +169,7 @@ def test_the_card_says_whose_the_parts_are_and_holds_the_recipe(
         "name": "paper",
         "sdxl_finetune": {"base_model": base, "iterations": 400_000},
         "ddpo_lora": {"epochs": 110},
+        "cluster": {"secret": "pipeline-secrets"},
     }
     client.log_dict(parent, recipe, "recipe.json")
     register(run_folders, tmp_path, "whose", parent)
@@ -180,6 +181,7 @@ def test_the_card_says_whose_the_parts_are_and_holds_the_recipe(
     assert f"/clip, {theirs}" in card
     assert f"- sdxl_finetune: base_model = {base}, iterations = 400000" in card
     assert "- ddpo_lora: epochs = 110" in card
+    assert "pipeline-secrets" not in card
 
 
 def test_the_stand_ins_of_a_run_without_data_are_told_as_such() -> None:
