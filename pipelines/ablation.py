@@ -53,16 +53,23 @@ def tv_variants() -> dict[str, Settings]:
 def run_ablation(
     recipe: str,
     settings: Sequence[str],
+    kind: str,
     variants: Mapping[str, Settings],
     output: Path,
     run: Run | None = None,
 ) -> list[Path]:
-    """Train every variant and write ablation.json and ablation.png; returns these files."""
+    """Train every variant and write ablation.json and ablation.png; returns these files.
+
+    ablation.json: {"kind", "recipe", "settings", "variants": {name: `curves`}}; with the kind
+    "prompts" `realmat run --ablation` takes it into a report.
+    """
     recipes = {name: load_recipe(recipe, [*settings, *own]) for name, own in variants.items()}
     found = {name: curves((run or _train)(changed, output)) for name, changed in recipes.items()}
     table = output / "ablation.json"
     picture = output / "ablation.png"
-    write_whole(table, (json.dumps(found, indent=2) + "\n").encode())
+    name = load_recipe(recipe, settings).name
+    whole = {"kind": kind, "recipe": name, "settings": list(settings), "variants": found}
+    write_whole(table, (json.dumps(whole, indent=2) + "\n").encode())
     figure(found).savefig(picture, dpi=120)
     return [table, picture]
 

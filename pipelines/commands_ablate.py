@@ -50,8 +50,10 @@ def _ablate(given: argparse.Namespace) -> int:
         variants = tv_variants()
     default = runs_folder() / f"ablate-{given.kind}-{recipe.name}"
     output = Path(given.output) if given.output else default
-    for file in run_ablation(given.recipe, given.settings, variants, output):
+    for file in run_ablation(given.recipe, given.settings, given.kind, variants, output):
         print(file)
+    if given.kind == "prompts":
+        print(f"in a run's report: realmat run {given.recipe} --ablation {output}")
     return 0
 
 

@@ -2,9 +2,11 @@
 
 import argparse
 import json
+import os
 import re
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from components.core.errors import UserError
 from pipelines.arguments import find_registry, number
@@ -47,11 +49,12 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 
 
 def _evaluate(given: argparse.Namespace) -> int:
+    from components.core.generator import locate
+    from components.core.platform.artifacts import hash_folder
     from components.core.realism.clip import ClipFeatures
     from components.core.rendering.embedded import embedded_environments
     from components.core.rendering.scene import Renderer
     from components.evaluation.contest_run import (
-        Judges,
         Request,
         drawn_prompts,
         pairs_of,
@@ -59,6 +62,7 @@ def _evaluate(given: argparse.Namespace) -> int:
         run_contest,
     )
     from components.evaluation.entrants import external
+    from components.evaluation.judges import Judges
     from components.evaluation.preferences import read_preferences
 
     preferences = read_preferences(Path(given.votes)) if given.votes else []
@@ -74,16 +78,23 @@ def _evaluate(given: argparse.Namespace) -> int:
     request = Request(
         models, externals, prompts or drawn_prompts(given.n, given.seed), given.n, given.seed,
         tileable=given.tileable,
+        contents={name: hash_folder(locate(uri)[0]) for name, uri in models.items()},
     )  # fmt: skip
     environments = embedded_environments()
     for folder in externals.values():
         # Read before anything is sampled: a missing folder is told at once.
         external(Path(folder), pairs_of(request, len(environments)))
-    reward = _reward(given.reward, list(models.values()))
+    used, reward = _reward(given.reward, list(models.values()))
     features = reward.features if reward else ClipFeatures.load("small")
     reference, aside = _reference(given, features)
-    judges = Judges(Renderer(), environments, features, reward, reference, preferences, aside)
+    sources = {"reward": used, "reference": given.reference, "votes": given.votes}
+    judges = Judges(
+        Renderer(), environments, features, reward, reference, preferences, aside,
+        given={name: text for name, text in sources.items() if text},
+    )  # fmt: skip
     report = run_contest(request, judges, Path(given.output))
+    if os.environ.get("MLFLOW_TRACKING_URI"):
+        _log(report, Path(given.output))
     print(json.dumps(report) if given.json else Path(given.output) / "report.html")
     return 0
 
@@ -111,16 +122,31 @@ def settled(uri: str) -> str:
     return f"models:/{found.name}/{found.version}"
 
 
-def _reward(uri: str | None, models: list[str]) -> "RealismModel | None":
-    """The reward asked for, or that of the first model that has one."""
+def _log(report: dict[str, Any], folder: Path) -> None:
+    """The comparison as an MLflow run; it lies in its folder also where the server is away."""
+    from components.core.platform.tracking_errors import tracking_errors
+    from components.evaluation.contest_log import log_contest
+
+    try:
+        with tracking_errors():
+            print(f"MLflow run {log_contest(report, folder)}", file=sys.stderr)
+    except UserError as error:
+        print(f"not logged: {error}", file=sys.stderr)
+
+
+def _reward(uri: str | None, models: list[str]) -> "tuple[str, RealismModel | None]":
+    """The reward asked for, or that of the first model that has one, and its address."""
     from components.core.generator import load_reward, locate
     from components.core.realism.model import ARTIFACT
 
     if uri:
-        return load_reward(uri)
-    folders = [locate(model)[0] for model in models]
-    found = next((folder for folder in folders if (folder / ARTIFACT).is_dir()), None)
-    return load_reward(str(found)) if found else None
+        address = settled(uri)
+        return address, load_reward(address)
+    for model in models:
+        folder = locate(model)[0]
+        if (folder / ARTIFACT).is_dir():
+            return model, load_reward(str(folder))
+    return "", None
 
 
 def _reference(

@@ -22,6 +22,11 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     run.add_argument("--output", metavar="DIR", help="folder of the run (default: runs/RECIPE)")
     _add_settings(run)
     run.add_argument("--until", metavar="STAGE", default="", help="stop after this stage")
+    run.add_argument(
+        "--ablation", metavar="DIR",
+        help="output of realmat ablate prompts of this recipe, for the report (figure 7b); a run "
+        "that has ended is only reported anew",
+    )  # fmt: skip
     run.set_defaults(call=_run)
 
     build = _command(
@@ -167,6 +172,7 @@ def _sources(given: argparse.Namespace, recipe: "Recipe") -> "Sources":
 
 
 def _run(given: argparse.Namespace) -> int:
+    from components.evaluation.ablation import read_ablation
     from pipelines.local import run_local
     from pipelines.recipe import STAGES
 
@@ -174,7 +180,8 @@ def _run(given: argparse.Namespace) -> int:
     if given.until and given.until not in STAGES:
         raise UserError(f"--until {given.until} names no stage: give one of {', '.join(STAGES)}.")
     output = Path(given.output) if given.output else runs_folder() / recipe.name
-    report = run_local(recipe, output, _sources(given, recipe), given.until)
+    ablation = read_ablation(Path(given.ablation), recipe.name) if given.ablation else None
+    report = run_local(recipe, output, _sources(given, recipe), given.until, ablation)
     if "model" in report:
         model = report["model"]
         print(f"model:  {model['name']} version {model['version']} is {model['alias']}")

@@ -58,8 +58,17 @@ class Sources(BaseModel, frozen=True):
     preferences: str = ""
 
 
-def run_local(recipe: Recipe, output: Path, sources: Sources, until: str = "") -> dict[str, Any]:
-    """Runs a recipe's pipeline, up to the stage `until` if given, and returns its report."""
+def run_local(
+    recipe: Recipe,
+    output: Path,
+    sources: Sources,
+    until: str = "",
+    ablation: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Runs a recipe's pipeline, up to the stage `until` if given, and returns its report.
+
+    ablation: see `PipelineRecord.report`.
+    """
     check_sources(**sources.model_dump(exclude={"examples", "labels", "preferences"}))
     check_labels(recipe, sources.labels, until)
     check_preferences(sources.preferences)
@@ -76,7 +85,7 @@ def run_local(recipe: Recipe, output: Path, sources: Sources, until: str = "") -
         with tracking_errors(), PipelineRecord(recipe, sources.model_dump()) as record:
             with lifeline(scratch / "lifeline"), record.publishing():
                 _execute(pipeline, scratch, sources, record, output / "run.log")
-            report = record.report(output / "report")
+            report = record.report(output / "report", ablation)
         shutil.rmtree(scratch)
         local_registry = os.environ["MLFLOW_TRACKING_URI"].startswith("sqlite:")
         if report.get("model", {}).get("alias") == CHAMPION and local_registry:

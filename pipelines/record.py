@@ -131,8 +131,11 @@ class PipelineRecord:
             reason = str(last.get("reason", "")).strip() or "no message"
         return StageFailed(f"{last['stage']} failed ({reason.splitlines()[0]}); see {log}")
 
-    def report(self, folder: Path) -> dict[str, Any]:
-        """Writes report.json and report.html of the stages that ran, and returns the report."""
+    def report(self, folder: Path, ablation: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Writes report.json and report.html of the stages that ran, and returns the report.
+
+        ablation: what `realmat ablate prompts` measured beside the run, to be shown with it.
+        """
         from components.evaluation.report import compose_report
 
         done = self.finished()
@@ -150,6 +153,7 @@ class PipelineRecord:
             parameters=dict(self.parameters),
             model=model,
             runs=runs_of(self.client, self.run_id),
+            ablation=ablation,
         )
         self.client.log_artifacts(self.run_id, str(folder), "report")
         return report

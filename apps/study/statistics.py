@@ -2,7 +2,7 @@
 
 Pure functions of a table of votes (`votes.COLUMNS`). Intervals are at 95 %: normal as in the paper
 (section 6.2, 6.4), Wilson's beside them, and one that respects that a participant's votes resemble
-each other (a bootstrap that draws participants).
+each other (it draws participants, or is Student's over few of them).
 """
 
 from __future__ import annotations
@@ -16,14 +16,10 @@ import evalica
 import numpy as np
 import pandas as pd
 from scipy.stats import binomtest, chisquare
-from statsmodels.stats.proportion import proportion_confint
 
+from apps.study.shares import order, shares, win_rates
 from apps.study.votes import SIMILAR
 
-RESAMPLES = 2000
-LEVEL = 0.95
-MANY = 8
-"""Categories and prompts with fewer votes than this get no interval of their own."""
 PRIOR = 0.5
 """Of a draw, between every two methods: without it the strength of a method that never won has no
 maximum of likelihood, and a solver may return anything."""
@@ -44,6 +40,7 @@ def results(votes: pd.DataFrame, choices: Sequence[str] = (), seed: int = 0) -> 
         "trials": int(plain["trial"].nunique()),
         "shares": shares(plain, names, seed),
         "majority": majority(plain, names),
+        "win_rates": win_rates(plain, names, seed),
         "sign_test": sign_test(plain, names),
         "bradley_terry": bradley_terry(plain, names, seed),
         "agreement": agreement(plain),
@@ -73,54 +70,6 @@ def with_and_without_flagged(
         kept = votes[~votes["flagged"].astype(bool)]
         found["unflagged"] = results(kept, choices, seed)
     return found
-
-
-def order(votes: pd.DataFrame, choices: Sequence[str]) -> list[str]:
-    """The choices, those with most votes first, "similar" last."""
-    counts = votes["choice"].value_counts()
-    names = {*counts.index, *choices}
-    return sorted(names, key=lambda name: (name == SIMILAR, -int(counts.get(name, 0)), name))
-
-
-def shares(
-    votes: pd.DataFrame, names: Sequence[str], seed: int, *, group: bool = False
-) -> dict[str, dict[str, Any]]:
-    """Of each choice: count, share, `ci95` (normal), `wilson95`, `clustered95` by participant.
-
-    A group of the votes (a category, a prompt) has no `clustered95`, and no interval when small.
-    """
-    total = len(votes)
-    counts = votes["choice"].value_counts()
-    boot = by_participant(votes, names, seed) if not group else {}
-    found: dict[str, dict[str, Any]] = {}
-    for name in names:
-        count = int(counts.get(name, 0))
-        found[name] = {"count": count, "share": count / total}
-        if group and total < MANY:
-            continue
-        for key, method in (("ci95", "normal"), ("wilson95", "wilson")):
-            low, high = proportion_confint(count, total, alpha=1 - LEVEL, method=method)
-            found[name][key] = [float(low), float(high)]
-        if name in boot:
-            found[name]["clustered95"] = boot[name]
-    return found
-
-
-def by_participant(votes: pd.DataFrame, names: Sequence[str], seed: int) -> dict[str, list[float]]:
-    """Bootstrap intervals of the shares that draw participants; {} for fewer than two of them."""
-    table = pd.crosstab(votes["participant"], votes["choice"]).reindex(
-        columns=list(names), fill_value=0
-    )
-    counts = table.to_numpy()
-    if len(counts) < 2:
-        return {}
-    rng = np.random.default_rng(seed)
-    drawn = rng.integers(0, len(counts), size=(RESAMPLES, len(counts)))
-    sums = counts[drawn].sum(axis=1)
-    bounds = np.quantile(sums / sums.sum(axis=1, keepdims=True), [0.025, 0.975], axis=0)
-    return {
-        name: [float(low), float(high)] for name, (low, high) in zip(names, bounds.T, strict=True)
-    }
 
 
 def majority(votes: pd.DataFrame, names: Sequence[str]) -> dict[str, Any]:

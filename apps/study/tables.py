@@ -23,6 +23,7 @@ def text_of(results: Json) -> str:
         f"majority of {results['majority']['trials']} trials: "
         + ", ".join(f"{name} {percent(v)}" for name, v in results["majority"]["shares"].items()),
     ]
+    lines += [win_rate(row) for row in results["win_rates"] if "share" in row]
     test = results["sign_test"]
     if test:
         first, second = test["between"]
@@ -50,6 +51,14 @@ def shares_table(shares: Json) -> list[str]:
         bounds = "  ".join(f"{interval(bounds):14s}" for bounds in intervals)
         lines.append(f"{name:{width}}  {found['count']:6d}  {percent(found['share'])}  {bounds}")
     return [line.rstrip() for line in lines]
+
+
+def win_rate(found: Json) -> str:
+    """Of two methods, how often the first was chosen, votes for neither left out."""
+    (first, second), bounds = found["between"], found.get("clustered95")
+    over = f" {interval(bounds)} by participant" if bounds else ""
+    share = percent(found["share"]).strip()
+    return f"{first} over {second}: {share} of {sum(found['votes'])}{over}"
 
 
 def strength(name: str, found: Json) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from html import escape
 
 WIDTH, HEIGHT = 440, 250
-LEFT, RIGHT, TOP, BOTTOM = 52, 12, 14, 38
+LEFT, RIGHT, TOP, BOTTOM = 66, 12, 14, 38
 
 
 @dataclass(frozen=True)

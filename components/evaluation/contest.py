@@ -1,13 +1,13 @@
 """Several generators on the same prompts, seeds and lights: numbers for each and between them.
 
 The first method is the one that the others are compared with. Every comparison is paired, its
-interval resamples prompts (`statistics`), and its p-value is corrected for all of them (Holm).
+interval is over prompts (`statistics`), which are drawn for means and left out one at a time for
+measures of the whole set; and its p-value is corrected for all of them (Holm).
 """
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,15 +15,13 @@ import numpy.typing as npt
 
 from components.core.materials.seam import material_seam
 from components.core.platform.seeds import derive_seed
-from components.core.realism.diversity import mean_pairwise_distance
 from components.core.realism.reward import GOLD, REWARD
 from components.evaluation.comparison import Pair, Side
 from components.evaluation.metrics.baking import light_baking
-from components.evaluation.metrics.diversity import vendi_score
-from components.evaluation.metrics.kid import kernel_distance, unit_scaled
 from components.evaluation.metrics.many import holm
 from components.evaluation.metrics.maps import map_statistics, metal_as_asked
-from components.evaluation.statistics import diversity_within, jackknife, paired_difference
+from components.evaluation.set_measures import SET_MEASURES, SetMeasure
+from components.evaluation.statistics import jackknife, paired_difference
 
 Floats = npt.NDArray[np.floating]
 COMPARED = (
@@ -44,56 +42,6 @@ def measures(side: Side) -> dict[str, Floats]:
         "metal_as_asked": np.array([float(metal_as_asked(m)) for m in side.materials]),
         **{name: np.array([row[name] for row in maps]) for name in maps[0]},
     }
-
-
-def set_measures(
-    side: Side, prompts: Sequence[str], reference_md: Floats | None
-) -> dict[str, float]:
-    """The measures of the whole set, light by light, each with `_low` and `_high` of 95 %.
-
-    `kid` only with reference features, `distance_within` only with several seeds of a prompt.
-    """
-    measured = _of_set(side.features_nld, prompts, reference_md)
-    result: dict[str, float] = {}
-    for name, value in measured.items():
-        result[name] = value
-        one = functools.partial(_of_some, side, prompts, reference_md, name)
-        interval = jackknife(one, prompts, value)
-        if interval is not None:
-            result[f"{name}_low"], result[f"{name}_high"] = interval
-    return result
-
-
-def _of_some(
-    side: Side, prompts: Sequence[str], reference_md: Floats | None, name: str, kept: list[int]
-) -> float | None:
-    """One measure of some of the materials."""
-    rows = side.features_nld[kept]
-    return _of_set(rows, [prompts[i] for i in kept], reference_md, only=name).get(name)
-
-
-def _of_set(
-    features_nld: Floats, prompts: Sequence[str], reference_md: Floats | None, only: str = ""
-) -> dict[str, float]:
-    def kid(one: Floats) -> float | None:
-        if reference_md is None or len(one) < 2:
-            return None
-        return kernel_distance(unit_scaled(one), unit_scaled(reference_md))
-
-    computed: dict[str, Callable[[Floats], float | None]] = {
-        "distance": mean_pairwise_distance,
-        "distance_within": lambda one: diversity_within(one, prompts),
-        "vendi": vendi_score,
-        "kid": kid,
-    }
-    result = {}
-    for name, compute in computed.items():
-        if only in ("", name):
-            values = [compute(features_nld[:, i]) for i in range(features_nld.shape[1])]
-            known = [value for value in values if value is not None]
-            if known:
-                result[name] = float(np.mean(known))
-    return result
 
 
 def mean_of(values: Floats) -> float | None:
@@ -118,22 +66,25 @@ def by_category(
 def differences(
     pairs: Sequence[Pair],
     methods: Mapping[str, Mapping[str, Floats]],
+    sets: Mapping[str, Mapping[str, SetMeasure]] | None = None,
     *,
     seed: int,
     resamples: int = 10_000,
 ) -> list[dict[str, Any]]:
     """One row a method other than the first and measure: other minus first, `p_holm` corrected.
 
-    Pairs that one of the two has no value for count in no row.
+    Pairs that one of the two has no value for count in no row; pairs of one prompt alone have no
+    interval, and no row. sets: the measures of each method's whole set, by the same names.
     """
     first, *others = methods
     prompts = np.array([pair.prompt for pair in pairs])
     rows: dict[tuple[str, str], dict[str, Any]] = {}
     for other in others:
+        about = {"method": other, "against": first}
         for name in (n for n in COMPARED if n in methods[first]):
             before, after = methods[first][name], methods[other][name]
             known = np.isfinite(before) & np.isfinite(after)
-            if not known.any():
+            if len(set(prompts[known])) < 2:
                 continue
             result = paired_difference(
                 before[known],
@@ -144,9 +95,18 @@ def differences(
             )
             low, high = result.ci95
             rows[other, name] = {
-                "method": other, "against": first, "measure": name, "pairs": result.pairs,
+                **about, "measure": name, "pairs": result.pairs,
                 "difference": result.difference, "low": low, "high": high,
                 "p_value": result.p_value,
             }  # fmt: skip
+        own, theirs = (sets or {}).get(first, {}), (sets or {}).get(other, {})
+        for name in (n for n in SET_MEASURES if n in own and n in theirs):
+            change = theirs[name].value - own[name].value
+            found = jackknife(change, theirs[name].left_out - own[name].left_out)
+            if found is not None:
+                rows[other, name] = {
+                    **about, "measure": name, "pairs": len(pairs), "difference": change,
+                    "low": found.low, "high": found.high, "p_value": found.p_value,
+                }  # fmt: skip
     corrected = holm({key: row["p_value"] for key, row in rows.items()})
     return [{**row, "p_holm": corrected[key]} for key, row in rows.items()]

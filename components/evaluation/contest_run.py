@@ -2,50 +2,48 @@
 
 from __future__ import annotations
 
-import base64
 import io
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from PIL import Image
 
 from components.core.errors import UserError
 from components.core.generator import category_of, check_prompt
 from components.core.materials.files import write_whole
 from components.core.materials.material import CATEGORIES
 from components.core.materials.prompt_pool import draw_prompts
+from components.core.platform.machine import hardware, versions
 from components.core.platform.seeds import derive_seed
-from components.core.realism.clip import ClipFeatures
 from components.core.realism.model import RealismModel
 from components.core.realism.reward import GOLD, REWARD
 from components.core.realism.scorer import LinearScorer
-from components.core.rendering.batch import SrgbRenderer
-from components.core.rendering.environments import Environment
-from components.evaluation.comparison import Pair, Side, make_pairs, measure
-from components.evaluation.contest import (
-    by_category,
-    differences,
-    mean_of,
-    measures,
-    set_measures,
-)
+from components.evaluation.comparison import Pair, make_pairs, measure
+from components.evaluation.contest import by_category, differences, mean_of, measures
+from components.evaluation.contest_notes import notes
 from components.evaluation.contest_page import contest_page
+from components.evaluation.contest_pictures import Gallery
 from components.evaluation.entrants import Entrant, external, sampled
+from components.evaluation.judges import Judges
+from components.evaluation.set_measures import SetMeasure, set_measures, with_intervals
 
 REQUEST = "request.json"
-SHOWN = 8
-"""Prompts whose renderings the page shows, the first ones."""
+MEDIA = "media"
+"""Folder of the page's pictures."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """What is compared, by name; a folder holds the contest of one request."""
+    """What is compared, by name; a folder holds the contest of one request.
+
+    contents: the hash of each model's files, since a model trained again keeps its address.
+    """
 
     models: Mapping[str, str]
     externals: Mapping[str, str]
@@ -54,22 +52,7 @@ class Request:
     seed: int
     lights: int = 2
     tileable: bool = False
-
-
-@dataclass(frozen=True)
-class Judges:
-    """What looks at the materials; without a reward there is no realism."""
-
-    renderer: SrgbRenderer
-    environments: Sequence[Environment]
-    features: ClipFeatures
-    reward: RealismModel | None = None
-    reference: npt.NDArray[np.floating] | None = None
-    """Features (M, D) of the photographs that `kid` compares with."""
-    preferences: Sequence[Mapping[str, Any]] = ()
-    """People's, of a study of these methods (`read_preferences`)."""
-    set_aside: Sequence[str] = ()
-    """"file: reason" of reference photographs that could not be used."""
+    contents: Mapping[str, str] = field(default_factory=dict)
 
 
 def drawn_prompts(count: int, seed: int) -> list[str]:
@@ -115,7 +98,10 @@ def claim(folder: Path, request: Request) -> None:
     text = json.dumps(asdict(request), indent=1, ensure_ascii=False) + "\n"
     file = folder / REQUEST
     if file.is_file() and file.read_text("utf-8") != text:
-        raise UserError(f"{folder} holds another comparison: give another folder or remove it")
+        raise UserError(
+            f"{folder} holds another comparison, or one of models that have changed since: give "
+            "another folder or remove it"
+        )
     write_whole(file, text.encode())
 
 
@@ -143,19 +129,25 @@ def run_contest(request: Request, judges: Judges, folder: Path) -> dict[str, Any
         for name, entrant in entrants.items()
     }
     measured = {name: measures(side) for name, side in sides.items()}
+    prompts = [pair.prompt for pair in pairs]
+    sets = {name: set_measures(side, prompts, judges.reference) for name, side in sides.items()}
     tables = {
-        "methods": [_row(name, entrants[name], measured[name], sides[name], pairs, judges)
-                    for name in entrants],
-        "differences": differences(pairs, measured, seed=request.seed),
+        "methods": [_row(name, entrants[name], measured[name], sets[name]) for name in entrants],
+        "differences": differences(pairs, measured, sets, seed=request.seed),
         "categories": by_category(pairs, measured),
         **({"preferences": judges.preferences} if judges.preferences else {}),
-    }  # fmt: skip
+    }
     report = {
         "materials": len(pairs), "seed": request.seed, "lights": request.lights,
-        "notes": notes(judges, entrants), "request": asdict(request), **tables,
+        "notes": notes(judges, entrants, len(set(prompts))), "request": asdict(request),
+        "given": dict(judges.given), "environment": {**hardware(), **versions()},
+        "created": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"), **tables,
     }  # fmt: skip
-    shown = _pictures(pairs, entrants, judges)
-    _write(folder, report, tables, contest_page(report, tables, shown))
+    materials = {name: entrant.materials for name, entrant in entrants.items()}
+    media = folder / MEDIA
+    plates = Gallery(media, judges.renderer, judges.environments, pairs, materials).plates()
+    scores = {name: values[REWARD] for name, values in measured.items() if REWARD in values}
+    _write(folder, report, tables, contest_page(report, tables, plates, media, scores))
     return report
 
 
@@ -175,75 +167,15 @@ def at_one_size(entrants: Mapping[str, Entrant]) -> dict[str, Entrant]:
     }
 
 
-def notes(judges: Judges, entrants: Mapping[str, Entrant]) -> list[str]:
-    """What this comparison can't say."""
-    size = next(iter(entrants.values())).materials[0].size[0]
-    found = [
-        f"All maps were brought to {size} × {size} pixels, the smallest size among them.",
-        "Means leave out what could not be measured (–): light baked into the albedo of a flat "
-        "surface. Brackets (in the files: low and high) are 95 % intervals over prompts.",
-    ]
-    if judges.reward is None:
-        found.append("No realism: no model has a reward; give one with --reward.")
-    elif judges.reward.gold is None:
-        found.append("No gold score: the reward's model carries no gold scorer.")
-    if judges.reference is None:
-        found.append("No KID: there are no photographs to compare with; give --reference.")
-    else:
-        found.append(
-            f"KID is on features of this project's CLIP, against {len(judges.reference)} "
-            "photographs: it is not comparable with published KIDs, which are on Inception's."
-        )
-    if judges.set_aside:
-        aside = "; ".join(judges.set_aside)
-        found.append(f"Reference photographs set aside: {len(judges.set_aside)} ({aside}).")
-    if judges.preferences:
-        voted = {str(row["method"]) for row in judges.preferences}
-        found.append(
-            "People's preferences are of the study that --votes gave; their intervals are over "
-            "participants, or Wilson's where there are too few."
-        )
-        if not voted & set(entrants):
-            found.append("That study names none of the methods compared here.")
-    if any(entrant.seconds is None for entrant in entrants.values()):
-        found.append("No seconds and memory for folders: they were made elsewhere.")
-    return found
-
-
 def _row(
     name: str,
     entrant: Entrant,
     measured: Mapping[str, npt.NDArray[np.floating]],
-    side: Side,
-    pairs: Sequence[Pair],
-    judges: Judges,
+    whole: Mapping[str, SetMeasure],
 ) -> dict[str, Any]:
     means = {key: mean_of(values) for key, values in measured.items()}
     cost = {"seconds": entrant.seconds, "memory_bytes": entrant.memory}
-    whole = set_measures(side, [pair.prompt for pair in pairs], judges.reference)
-    return {"method": name, **means, **whole, **cost}
-
-
-def _pictures(
-    pairs: Sequence[Pair], entrants: Mapping[str, Entrant], judges: Judges
-) -> list[tuple[str, list[dict[str, str]]]]:
-    shown = []
-    for i, pair in enumerate(pairs[:SHOWN]):
-        light = pair.lights[0]
-        strip = [
-            {"method": name, "url": _url(judges.renderer.render_srgb(
-                entrant.materials[i], judges.environments[light.environment],
-                rotation=light.rotation, seed=light.seed))}
-            for name, entrant in entrants.items()
-        ]  # fmt: skip
-        shown.append((pair.prompt, strip))
-    return shown
-
-
-def _url(image: npt.NDArray[np.uint8]) -> str:
-    buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, "PNG")
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+    return {"method": name, **means, **with_intervals(whole), **cost}
 
 
 def _write(folder: Path, report: Mapping[str, Any], tables: Mapping[str, Any], page: str) -> None:

@@ -6,7 +6,6 @@ stay in the work folder, and a restarted contest goes on after them.
 
 from __future__ import annotations
 
-import resource
 import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -20,6 +19,7 @@ from components.core.materials.grid import pack_uint8, unpack_uint8
 from components.core.materials.material import Material
 from components.core.materials.methods import folders_of, load_method_material
 from components.core.platform.batches import Arrays, batches
+from components.core.platform.memory import peak_memory
 from components.evaluation.comparison import Pair
 
 AT_ONCE = 8
@@ -78,8 +78,7 @@ def _sample(uri: str, pairs: list[Pair], work: Path, tileable: bool) -> None:
             [pair.prompt for pair in part], [pair.seed for pair in part], tileable=tileable
         )
         seconds = (time.perf_counter() - begun) / len(part)
-        # Linux counts the resident set in kilobytes.
-        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        memory = peak_memory()
         if generator.device.startswith("cuda"):
             memory = torch.cuda.max_memory_allocated()
         grids = np.stack([pack_uint8(material) for material in materials])

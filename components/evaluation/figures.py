@@ -105,11 +105,19 @@ def scores(report: Json, details: Json) -> str:
             Series("synthetic, after", "c-after", data["after"]),
         ]
         chart = charts.histogram("scores", data["edges"], series, x_label="realism score")
-        blocks.append(card("Scores, real and synthetic", chart + charts.legend(series)))
+        note = _photographs_note(details)
+        blocks.append(card("Scores, real and synthetic", chart + charts.legend(series) + note))
     rows = list(_reward_rows(report, details))
     if rows:
         blocks.append(card("The scorer, and signs of reward hacking", table((), rows)))
     return f'<h2>Scores</h2><div class="charts">{"".join(blocks)}</div>' if blocks else ""
+
+
+def _photographs_note(details: Json) -> str:
+    found = details.get("photographs")
+    if not found:
+        return ""
+    return f'<p class="note">{found["scored"]} photographs. {escape(found["note"])}</p>'
 
 
 def _reward_rows(report: Json, details: Json) -> list[tuple[str, str]]:

@@ -7,6 +7,12 @@ from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
+ZOOM = (
+    '<dialog id="zoom"><form method="dialog"><h3></h3><button aria-label="close">×</button></form>'
+    '<div class="large"></div></dialog>'
+)
+"""Where the page's script shows pictures in full size."""
+
 
 def tile(name: str, value: str, note: str, css: str = "") -> str:
     """One figure with its name above and a note below; `css` colours the figure."""

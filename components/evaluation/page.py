@@ -15,15 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from components.evaluation import charts, figures
-from components.evaluation.markup import definitions, table, tile
+from components.evaluation.ablation import ablation_section
+from components.evaluation.markup import ZOOM, card, definitions, table, tile
 from components.evaluation.paper import beside_the_paper
 from components.evaluation.plates_page import plates
 
 Json = Mapping[str, Any]
-ZOOM = (
-    '<dialog id="zoom"><form method="dialog"><h3></h3><button aria-label="close">×</button></form>'
-    '<div class="large"></div></dialog>'
-)
 
 
 @dataclass(frozen=True)
@@ -50,6 +47,7 @@ def render_page(page: Page) -> str:
         _tiles(page.report),
         figures.pairs(page.details, page.media),
         figures.curves(page.report, page.details),
+        ablation_section(page.details.get("ablation", {})),
         figures.scores(page.report, page.details),
         plates(page.details, page.media, page.strips),
         beside_the_paper(page.report, page.details),
@@ -69,16 +67,17 @@ def render_page(page: Page) -> str:
 
 
 def headline(report: Json) -> str:
-    """One sentence that says what the run found, from the interval and not from hope."""
+    """One sentence that says what the run found, from interval and test and not from hope."""
     result = report.get("before_after")
     if result is None:
         return "This run ended before the evaluation"
     low, high = result["ci95"]
-    if low > 0:
+    shown = result["p_value"] < 0.05
+    if low > 0 and shown:
         return "Reinforcement learning made the held-out materials more realistic"
-    if high < 0:
+    if high < 0 and shown:
         return "Reinforcement learning made the held-out materials less realistic"
-    return "No change in realism that this many pairs could show"
+    return "No change in realism that this many prompts could show"
 
 
 def _header(page: Page) -> str:
@@ -149,8 +148,22 @@ def _gate(page: Page) -> str:
         )
     return (
         f'<h2>Promotion gate</h2><p class="note">{note}</p>'
-        f'<div class="card">{table(head, rows)}</div>'
+        f'<div class="card">{table(head, rows)}</div>{_beside_champion(page.gate)}'
     )
+
+
+def _beside_champion(gate: Json) -> str:
+    """All figures that this run and that of the champion before it measured."""
+    champion = gate.get("champion", {})
+    rows = [
+        [row["figure"], f"{row['this']:.4g}", f"{row['champion']:.4g}",
+         "own scales" if row["change"] is None else f"{row['change']:+.4g}"]
+        for row in champion.get("figures", [])
+    ]  # fmt: skip
+    if not rows:
+        return ""
+    head = ("figure", "this model", f"champion v{champion['version']}", "change")
+    return card("Beside the champion before", table(head, rows))
 
 
 def _data(page: Page) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from components.evaluation.ablation import best_variant
 from components.evaluation.markup import table
 
 Json = Mapping[str, Any]
@@ -27,7 +28,10 @@ OTHERS_VOTES = (
     "a study of other methods is no part of a run: realmat study create, realmat study results "
     "NAME --json, then realmat evaluate --external NAME=DIR --votes FILE"
 )
-ABLATION = "several trainings are no part of a run: realmat ablate prompts"
+ABLATION = (
+    "several trainings are no part of a run: realmat ablate prompts RECIPE, then "
+    "realmat run RECIPE --ablation DIR"
+)
 EARLY = "it ended before the evaluation, or was made before this was computed"
 OTHERS = "no other method is part of a run: realmat evaluate --external NAME=DIR"
 
@@ -79,7 +83,7 @@ def rows(report: Json, details: Json) -> list[Row]:
         Row("reward of prompts not trained on, first → last", "6.3, Fig. 7a",
             "rises less (a curve)", _ends(details, "heldout_reward")),
         Row("number of training prompts that does best", "6.3, Fig. 7b", "100 of 5, 30, 100, 150",
-            None, ABLATION),
+            best_variant(details.get("ablation", {})), ABLATION),
         Row("deviation among similar images, without → with TV", "6.3, Fig. 8", "0.074 → 0.030",
             _change(tv.get("std_without_normalised"), tv.get("std_with_normalised"))),
         Row("one group of similar images with its scores", "Fig. 8", "pictures",

@@ -24,6 +24,7 @@ from components.core.rendering.color import to_srgb_uint8
 from components.core.rendering.environments import Environment
 from components.evaluation.comparison import Pair, Side
 from components.evaluation.metrics.diversity import vendi_score
+from components.evaluation.photographs import Photographs
 
 Floats = npt.NDArray[np.floating]
 Images = npt.NDArray[np.uint8]
@@ -33,15 +34,6 @@ ALIKE = 6
 """Similar photographs, as many as figure 8 shows in a row."""
 GRID = 8
 """Materials of one category, at most."""
-
-
-@dataclass(frozen=True)
-class Photographs:
-    """Scored photographs: images (N, h, w, 3), their features (N, D) and rewards (N,)."""
-
-    images: Images
-    features: Floats
-    scores: Floats
 
 
 class PlateRenderer(SrgbRenderer, Protocol):
@@ -113,8 +105,8 @@ def scored_images(studio: Studio, before: Side, photographs: Photographs) -> dic
                 file = f"fig5-{'real' if real_set else 'synthetic'}-{end}-{place}"
                 images.append(studio.save(file, image, f"{scale(float(scores[i])):.2f}"))
             rows.append({"name": f"{name}, {end}", "images": images})
-    note = "Scores normalised to [0, 1] by the largest and smallest of both sets."
-    return _plate("Fig. 5", "Highest and lowest realism scores", note, rows)
+    note = f"Scores normalised to [0, 1] by the extremes of both sets. {photographs.note}"
+    return plate("Fig. 5", "Highest and lowest realism scores", note, rows)
 
 
 def similar_photographs(
@@ -142,10 +134,10 @@ def similar_photographs(
     spread = ", ".join(f"{np.std(values):.3f} {name}" for name, values in found.items())
     note = (
         "The most similar photographs by CLIP; normalised scores with and without total variation. "
-        f"Standard deviation of this one group: {spread}."
+        f"Standard deviation of this one group: {spread}. {photographs.note}"
     )
     rows = [{"name": "", "images": images}]
-    return _plate("Fig. 8", "Similar photographs, similar scores", note, rows)
+    return plate("Fig. 8", "Similar photographs, similar scores", note, rows)
 
 
 def one_category(studio: Studio, before: Side, after: Side) -> dict[str, Any]:
@@ -157,14 +149,14 @@ def one_category(studio: Studio, before: Side, after: Side) -> dict[str, Any]:
     for name, side in (("before", before), ("after", after)):
         lights = [side.features_nld[own, i] for i in range(side.features_nld.shape[1])]
         vendi = float(np.mean([vendi_score(one) for one in lights]))
-        distance = float(np.mean([mean_pairwise_distance(one) for one in lights]))
+        distance = max(float(np.mean([mean_pairwise_distance(one) for one in lights])), 0.0)
         words.append(f"{name}: Vendi score {vendi:.2f} of {len(own)}, CLIP distance {distance:.3f}")
         images = [
             studio.save(f"fig9-{name}-{i}", studio.rendering(side, i), studio.pairs[i].prompt)
             for i in own[:GRID]
         ]
         rows.append({"name": name, "images": images})
-    return _plate("Fig. 9", f"Diversity of one category: {category}", "; ".join(words) + ".", rows)
+    return plate("Fig. 9", f"Diversity of one category: {category}", "; ".join(words) + ".", rows)
 
 
 def point_light(studio: Studio, before: Side, after: Side, shown: Sequence[int]) -> dict[str, Any]:
@@ -182,7 +174,7 @@ def point_light(studio: Studio, before: Side, after: Side, shown: Sequence[int])
         "One lamp above the top edge. MatFuse and ReflectanceFusion are no part of a run: "
         "realmat evaluate --external sets their materials beside these."
     )
-    return _plate("Fig. 11", "Under one point light", note, rows)
+    return plate("Fig. 11", "Under one point light", note, rows)
 
 
 def most_alike(features_nd: Floats, count: int) -> list[int]:
@@ -204,5 +196,6 @@ class scaled:  # noqa: N801 - reads as a function
         return (score - self.low) / self.span
 
 
-def _plate(figure: str, title: str, note: str, rows: Sequence[Any]) -> dict[str, Any]:
+def plate(figure: str, title: str, note: str, rows: Sequence[Any]) -> dict[str, Any]:
+    """A plate as plain data; a row is {"name", "images": [{"file", "caption"}]}."""
     return {"figure": figure, "title": title, "note": note, "rows": list(rows)}

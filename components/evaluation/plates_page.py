@@ -14,7 +14,7 @@ Json = Mapping[str, Any]
 
 def plates(details: Json, media: Path | None, strips: Path | None) -> str:
     """Figures 5, 8, 9, 11 of details.json and figure 10 from the adapter's strips."""
-    cards = [_plate(plate, media) for plate in details.get("plates", []) if media is not None]
+    cards = [plate_card(plate, media) for plate in details.get("plates", []) if media is not None]
     if strips is not None:
         cards.append(
             '<article class="card plate"><h3>Fig. 10 · Epoch by epoch</h3><p class="note">The same '
@@ -27,7 +27,8 @@ def plates(details: Json, media: Path | None, strips: Path | None) -> str:
     return f'<h2>After the paper\'s figures</h2><p class="note">{note}</p>{"".join(cards)}'
 
 
-def _plate(plate: Json, media: Path) -> str:
+def plate_card(plate: Json, media: Path) -> str:
+    """One plate, whose files lie in `media`; the page's script opens its pictures large."""
     rows = "".join(
         (f'<p class="meta">{escape(row["name"])}</p>' if row["name"] else "")
         + '<div class="row">'

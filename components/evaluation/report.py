@@ -40,6 +40,7 @@ def compose_report(
     parameters: Mapping[str, str] | None = None,
     model: Mapping[str, Any] | None = None,
     runs: Sequence[Mapping[str, str]] = (),
+    ablation: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Write report.json, report.html and tables/*.csv into `output`; returns the report.
 
@@ -51,6 +52,7 @@ def compose_report(
         parameters: the URIs given for photos, environments and materials ("" = embedded).
         model: registration.json of the registered model, if there is one.
         runs: {"name", "run", "address"} of MLflow's runs; no address where it has no web page.
+        ablation: of the number of prompts, where there is one (`read_ablation`).
     """
     evaluation = artifacts.get("evaluation")
     details = read_json(evaluation / "details.json") if evaluation else {}
@@ -59,6 +61,7 @@ def compose_report(
         **details,
         "strips": _strips(artifacts) is not None,
         "study": gate.get("study", {}),
+        "ablation": dict(ablation or {}),
     }
     if "ddpo_lora" in artifacts:
         details = {**details, "curves": reward_curves(artifacts["ddpo_lora"])}
@@ -104,6 +107,7 @@ def details_of(page: Page, runs: Sequence[Mapping[str, str]]) -> dict[str, Any]:
         "seeds": seeds(page.settings),
         "runs": list(runs),
         "data": dict(page.details.get("data", {})),
+        "ablation": page.details.get("ablation", {}),
         "created": page.created,
     }
     return {name: value for name, value in found.items() if value}

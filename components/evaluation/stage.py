@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from components.core.diffusion.lora import load_lora
 from components.core.diffusion.model import TextToImage, load_model
@@ -22,11 +21,11 @@ from components.core.errors import UserError
 from components.core.materials.grid import pack_uint8, to_uint8, unpack_uint8
 from components.core.materials.material import Material
 from components.core.materials.seam import material_seam
-from components.core.platform.artifacts import new_artifact, open_artifact
+from components.core.platform.artifacts import new_artifact, open_artifact, read_manifest
 from components.core.platform.batches import Arrays, batches
 from components.core.platform.device import choose_device
+from components.core.platform.figures import weights_hash
 from components.core.platform.progress import track
-from components.core.platform.seeds import derive_seed
 from components.core.platform.tracking import Tracker
 from components.core.realism.clip import ClipFeatures
 from components.core.realism.reward import GOLD, REWARD
@@ -36,9 +35,10 @@ from components.core.rendering.scene import Renderer
 from components.evaluation import media
 from components.evaluation.comparison import Pair, Side, compare, make_pairs, measure
 from components.evaluation.config import Config
-from components.evaluation.licences import data_origin
-from components.evaluation.plates import Photographs, PlateRenderer, Studio, all_plates
-from components.evaluation.statistics import auc
+from components.evaluation.licences import data_origin, surroundings
+from components.evaluation.photographs import Photographs, score_photographs
+from components.evaluation.plates import PlateRenderer, Studio, all_plates
+from components.evaluation.statistics import auc, histogram
 from components.evaluation.summaries import (
     ddpo_summary,
     read_json,
@@ -48,7 +48,6 @@ from components.evaluation.summaries import (
 )
 
 KIND = "evaluation"
-BINS = 24
 WITHOUT_TV = "reward_without_tv"
 REPORTED = ("before_after", "gold", "clip_score", "diversity")
 
@@ -82,7 +81,9 @@ def run(
         seed=config.seed,
     )
     device = choose_device(config.device)
-    generator = load_model(str(open_artifact(model, "diffusion-model")), device=device)
+    model = open_artifact(model, "diffusion-model")
+    weights = weights_hash(*(read_manifest(part).content_hash for part in (model, lora, reward)))
+    generator = load_model(str(model), device=device)
     # The base is sampled first: an adapter, once loaded, changes the UNet it is loaded into.
     before = sample_materials(config, generator, pairs, work, "before")
     after = sample_materials(config, load_lora(generator, lora), pairs, work, "after")
@@ -101,7 +102,10 @@ def run(
         )
         for materials in (before, after)
     ]
-    photos = score_photographs(photographs, features, scorers[REWARD], config)
+    photos = score_photographs(
+        photographs, reward, features, scorers[REWARD],
+        at_most=config.score_images, seed=config.seed,
+    )  # fmt: skip
     tv_scorers = {"with": scorers[REWARD]}
     if (reward / WITHOUT_TV).is_dir():
         tv_scorers["without"] = LinearScorer.load(reward / WITHOUT_TV)
@@ -113,10 +117,14 @@ def run(
             *measured,
             photographs=photos,
             tv_scorers=tv_scorers,
-            origin=data_origin(dataset),
+            origin={
+                **data_origin(dataset),
+                **surroundings(photographs, environments, len(lights)),
+            },
             renderer=Renderer(**config.shown_rendering.model_dump()),
             environments=lights,
             summaries={"reward": reward_summary(reward), "ddpo": ddpo_summary(lora)},
+            weights=weights,
             tracker=tracker,
         )
 
@@ -161,19 +169,6 @@ def sample_materials(
     ]
 
 
-def score_photographs(
-    photographs: Path, features: ClipFeatures, scorer: LinearScorer, config: Config
-) -> Photographs:
-    """At most `config.score_images` photographs, drawn at random, with their rewards."""
-    images = np.load(photographs / "images.npy", mmap_mode="r", allow_pickle=False)
-    rng = np.random.default_rng(derive_seed(config.seed, "evaluation", "photographs"))
-    count = min(config.score_images, len(images))
-    chosen = np.sort(rng.choice(len(images), size=count, replace=False))
-    drawn = np.ascontiguousarray(images[chosen])
-    found = features.images(drawn)
-    return Photographs(drawn, found, np.asarray(scorer(found)))
-
-
 def write(
     config: Config,
     folder: Path,
@@ -187,6 +182,7 @@ def write(
     renderer: PlateRenderer,
     environments: Sequence[Environment],
     summaries: Mapping[str, Any],
+    weights: str,
     tracker: Tracker,
 ) -> None:
     """Fill the artifact: evaluation.json, details.json, pairs.jsonl, the grids and the media."""
@@ -219,11 +215,13 @@ def write(
         "seam": {name: median_seam(side.materials) for name, side in sides.items()},
         "separability": {name: auc(photo_scores, values) for name, values in samples.items()},
         "histogram": histogram({"photographs": photo_scores, **samples}),
+        "photographs": {"scored": len(photo_scores), "note": photographs.note},
         "shown_rule": media.spread_rule(len(indices), len(pairs)),
         "shown": shown,
         "plates": all_plates(studio, before, after, photographs, tv_scorers, indices),
         "data": origin,
         "seed": config.seed,
+        "weights": weights,
         "pairs": rows,
     }
     _write_json(folder / "evaluation.json", {**summaries, **reported})
@@ -238,13 +236,6 @@ def write(
 def median_seam(materials: Sequence[Material]) -> float:
     """The usual step across a tile's border over its strong steps inside; tileable: 1 or less."""
     return float(np.median([material_seam(material) for material in materials]))
-
-
-def histogram(sets: Mapping[str, npt.NDArray[np.floating]]) -> dict[str, Any]:
-    """Counts of every set in bins of equal width over the range of all of them."""
-    edges = np.histogram_bin_edges(np.concatenate(list(sets.values())), bins=BINS)
-    counts = {name: np.histogram(values, edges)[0].tolist() for name, values in sets.items()}
-    return {"edges": edges.tolist(), **counts}
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, float]:

@@ -2,21 +2,22 @@
 
 A pair is one prompt and seed, sampled before and after reinforcement learning and rendered under
 the same light. Seeds of one prompt are not independent, so the prompt is the unit of resampling:
-the confidence interval is a cluster bootstrap and the test flips the sign of whole prompts
-(Fisher's randomisation test, The Design of Experiments, 1935, section 21).
+the confidence interval is a cluster bootstrap, Student's for few prompts, and the test flips the
+sign of whole prompts (Fisher's randomisation test, The Design of Experiments, 1935, section 21).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import norm
 from scipy.stats import t as student
 from sklearn.metrics import roc_auc_score
 
+from components.core.intervals import confidence_interval
 from components.core.realism.diversity import mean_pairwise_distance
 
 Floats = npt.NDArray[np.floating]
@@ -29,7 +30,7 @@ _BLOCK = 4096
 
 @dataclass(frozen=True)
 class PairedDifference:
-    """The mean change of a score over pairs; `ci95`: see `bootstrap_ci`."""
+    """The mean change of a score over pairs; `ci95`: see `confidence_interval`."""
 
     pairs: int
     before_mean: float
@@ -51,6 +52,8 @@ def paired_difference(
         raise ValueError(f"{len(before)} before, {len(after)} after, {len(clusters)} clusters")
     if len(before) == 0:
         raise ValueError("no pairs to compare")
+    if len(set(clusters)) < 2:
+        raise ValueError("pairs of one prompt alone have no interval: 2 prompts are needed")
     change = np.asarray(after, np.float64) - np.asarray(before, np.float64)
     sums, counts = _cluster_sums(change, clusters)
     rng = np.random.default_rng(seed)
@@ -59,56 +62,42 @@ def paired_difference(
         before_mean=float(np.mean(before)),
         after_mean=float(np.mean(after)),
         difference=float(change.mean()),
-        ci95=bootstrap_ci(sums, counts, rng, resamples),
+        ci95=confidence_interval(sums, counts, rng, resamples),
         p_value=sign_flip_p_value(sums, rng, resamples),
     )
 
 
-def bootstrap_ci(
-    sums: Floats, counts: Floats, rng: np.random.Generator, resamples: int
-) -> tuple[float, float]:
-    """95 % percentile interval of the mean, drawing clusters (sums, counts: (C,)) anew.
+@dataclass(frozen=True)
+class Jackknife:
+    """The 95 % interval of a value and the p-value (two-sided) of the hypothesis that it is 0."""
 
-    The plain percentile interval is too narrow for few clusters: its spread is that of a variance
-    divided by C and its ends are a normal's. Both are widened to Student's with C - 1 degrees
-    (the "expanded percentile" interval of Hesterberg 2015, "What teachers should
-    know about the bootstrap").
-    """
-    count = len(sums)
-    wider = student.ppf(0.975, count - 1) * np.sqrt(count / (count - 1)) if count > 1 else 1.96
-    tail = float(norm.cdf(-wider))
-    means = []
-    for start in range(0, resamples, _BLOCK):
-        block = min(_BLOCK, resamples - start)
-        drawn = rng.integers(len(sums), size=(block, len(sums)))
-        means.append(sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1))
-    low, high = np.quantile(np.concatenate(means), [tail, 1 - tail])
-    return float(low), float(high)
+    low: float
+    high: float
+    p_value: float
 
 
-def jackknife(
-    measure: Callable[[list[int]], float | None], clusters: Sequence[str], value: float
-) -> tuple[float, float] | None:
-    """95 % interval of a measure of a whole set, leaving out one prompt at a time (Tukey 1958).
+def jackknife(value: float, left_out: Floats) -> Jackknife | None:
+    """Of a measure of a whole set, from the same without one prompt at a time (Tukey 1958).
 
     No bootstrap: that draws prompts with replacement, and the copies would lower any diversity.
 
     Args:
-        measure: of the rows with these indices; None where so few have none.
         value: the measure of all rows.
+        left_out: (P,) of all rows but those of prompt p; NaN where so few have none.
 
     Returns:
         None for fewer than three prompts that can be left out.
     """
-    names = np.asarray(clusters)
-    found = [measure(np.flatnonzero(names != name).tolist()) for name in dict.fromkeys(clusters)]
-    left = np.array([one for one in found if one is not None], np.float64)
+    left = np.asarray(left_out, np.float64)
+    left = left[np.isfinite(left)]
     count = len(left)
     if count < 3:
         return None
-    error = np.sqrt((count - 1) / count * np.sum((left - left.mean()) ** 2))
-    half = float(student.ppf(0.975, count - 1) * error)
-    return value - half, value + half
+    error = float(np.sqrt((count - 1) / count * np.sum((left - left.mean()) ** 2)))
+    half = float(student.ppf(0.975, count - 1)) * error
+    # Two sets that are the same to the last bit differ in nothing.
+    tail = float(student.sf(abs(value) / error, count - 1)) if error > 0 else float(value == 0) / 2
+    return Jackknife(value - half, value + half, 2 * tail)
 
 
 def sign_flip_p_value(sums: Floats, rng: np.random.Generator, resamples: int) -> float:
@@ -141,6 +130,13 @@ def auc(positive: Floats, negative: Floats) -> float:
     """Probability that a positive's score is above a negative's (area under the ROC curve)."""
     labels = np.concatenate([np.ones(len(positive)), np.zeros(len(negative))])
     return float(roc_auc_score(labels, np.concatenate([positive, negative])))
+
+
+def histogram(sets: Mapping[str, Floats], bins: int = 24) -> dict[str, Any]:
+    """Counts of every set in bins of equal width over the range of all of them."""
+    edges = np.histogram_bin_edges(np.concatenate(list(sets.values())), bins=bins)
+    counts = {name: np.histogram(values, edges)[0].tolist() for name, values in sets.items()}
+    return {"edges": edges.tolist(), **counts}
 
 
 def _cluster_sums(change: Floats, clusters: Sequence[str]) -> tuple[Floats, Floats]:

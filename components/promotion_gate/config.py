@@ -27,8 +27,8 @@ class Config(BaseModel, frozen=True, extra="forbid"):
     )
     votes: str = Field(
         "",
-        description="Path or URI of what `realmat study results --json` prints: people must prefer "
-        "it then; '' is no such rule.",
+        description="Path or URI of what `realmat study results NAME --json` prints: people must "
+        "prefer it then, flagged participants left out; '' is no such rule.",
     )
     votes_after: str = Field(
         "after", min_length=1, description="The study's name of the materials after training."

@@ -15,6 +15,7 @@ from typing import Any
 from components.core.platform.aliases import CANDIDATE, CHAMPION
 
 MISSING = "not computed"
+LEVEL = 0.05
 Json = Mapping[str, Any]
 
 
@@ -41,6 +42,8 @@ class Votes:
     before: int
     total: int = 0
     """With those that found them similar."""
+    interval: tuple[float, float] | None = None
+    """95 % interval of the share of `after`, participants drawn; None for fewer than two."""
 
 
 def assess(
@@ -74,12 +77,13 @@ def verdict_of(rules: list[Rule]) -> str:
 
 
 def _gain(result: Json | None) -> Rule:
-    name, limit = "held-out realism", "rises: 95 % interval above 0"
-    if result is None:
+    """Interval and sign-flip test have to agree; with five prompts no outcome has p below 0.05."""
+    name, limit = "held-out realism", f"rises: 95 % interval above 0, p below {LEVEL}"
+    if result is None or "p_value" not in result:
         return _missing(name, limit)
-    passed = result["ci95"][0] > 0
-    reason = "rises beyond doubt" if passed else "no gain that this many pairs could show"
-    return Rule(name, _difference(result), limit, passed, reason)
+    passed = result["ci95"][0] > 0 and result["p_value"] < LEVEL
+    reason = "rises beyond doubt" if passed else "no gain that this many prompts could show"
+    return Rule(name, f"{_difference(result)}, p {result['p_value']:.2g}", limit, passed, reason)
 
 
 def _gold(result: Json | None, margin: float) -> Rule:
@@ -108,17 +112,28 @@ def _kept(name: str, result: Json | None, keep: float) -> Rule:
 
 
 def _people(votes: Votes) -> Rule:
-    """Wilson's interval; every vote counts as independent, as in the paper's section 6.2."""
+    """The wider of Wilson's interval and one that draws participants.
+
+    Wilson's takes every vote as independent, as the paper does in section 6.2, though the votes of
+    one person resemble each other; participants of one mind hardly differ, however few they are.
+    """
     from statsmodels.stats.proportion import proportion_confint
 
     name, limit = "people's win rate", "preferred: 95 % interval above 0.5"
     count = votes.after + votes.before
     if count == 0:
         return _missing(name, limit)
-    low, high = proportion_confint(votes.after, count, method="wilson")
+    wilson = proportion_confint(votes.after, count, method="wilson")
+    people = votes.interval or wilson
+    low, high = min(wilson[0], people[0]), max(wilson[1], people[1])
     value = f"{votes.after / count:.3f} [{low:.3f}, {high:.3f}] of {count} votes"
-    passed = bool(low > 0.5)
-    reason = "preferred beyond doubt" if passed else "no preference that so many votes could show"
+    passed = votes.interval is not None and bool(low > 0.5)
+    if votes.interval is None:
+        reason = "all votes are one participant's, who may be alone with that taste"
+    elif passed:
+        reason = "preferred beyond doubt"
+    else:
+        reason = "no preference that so many people could show"
     return Rule(name, value, limit, passed, reason)
 
 

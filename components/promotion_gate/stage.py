@@ -26,7 +26,7 @@ def run(config: Config, *, evaluation: Path, output: Path, work: Path, tracker: 
     """Write the artifact "promotion-gate": gate.json with verdict, rules and champion."""
     from mlflow import MlflowClient
 
-    from components.promotion_gate.champion import present_champion, shown_figure
+    from components.promotion_gate.champion import beside, present_champion, shown_figure
 
     evaluation = open_artifact(evaluation, "evaluation")
     measured = {
@@ -45,14 +45,18 @@ def run(config: Config, *, evaluation: Path, output: Path, work: Path, tracker: 
         votes=votes,
     )
     known = read_manifest(evaluation).content_hash
-    champion = present_champion(MlflowClient(), config.name, known)
+    champion = present_champion(MlflowClient(), config.name, known, measured.get("weights", ""))
     rows = [rule.as_dict() for rule in rules]
     values: dict[str, Any] = {"verdict": verdict_of(rules), "rules": rows}
     if study is not None:
         values["study"] = study
     if champion is not None:
-        values["champion"] = {"name": config.name, "version": champion.version}
         own = figures(measured)
+        values["champion"] = {
+            "name": config.name,
+            "version": champion.version,
+            "figures": beside(own, champion.figures),
+        }
         for row in rows:
             row["after"] = shown_figure(own, row["name"])
             row["champion"] = shown_figure(champion.figures, row["name"])

@@ -7,7 +7,10 @@ for model reporting" (2019).
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
+
+from components.registration.provenance import origins, recipe_lines
 
 Json = Mapping[str, Any]
 
@@ -19,6 +22,10 @@ def generator_card(
     rules: Sequence[Json],
     made: Mapping[str, str],
     licence: str,
+    *,
+    clip: str = "",
+    recipe: Json = MappingProxyType({}),
+    given: Json = MappingProxyType({}),
 ) -> str:
     """Markdown.
 
@@ -27,6 +34,7 @@ def generator_card(
         origin: origin.json of the reward: {"labels": {"annotators", …}, "training": …}.
         rules: the gate's table.
         made: how and where it was made: recipe, versions, seed, hardware, MLflow's run.
+        clip, recipe, given: see `provenance.origins`.
     """
     sampling = details.get("sampling", {})
     steps = f"{sampling.get('steps')} steps with guidance {sampling.get('guidance')}"
@@ -53,6 +61,7 @@ def generator_card(
         "## Data",
         "",
         *_data(origin, details),
+        *origins(details, recipe, given, clip),
         "",
         "## Made by",
         "",
@@ -67,6 +76,9 @@ def generator_card(
         "trained on: what it likes and people do not may have been learnt too, which is why the",
         "gold scorer and, better, a study with people stand beside it.",
     ]
+    settings = list(recipe_lines(recipe))
+    if settings:
+        lines += ["", "## Recipe", "", *settings]
     return "\n".join(lines) + "\n"
 
 

@@ -2,7 +2,8 @@
 
 MLflow's registry knows only who holds an alias now, so each promotion leaves a tag on its version.
 A version that was taken back carries another, and the gate does not promote it again by itself:
-the next run of an unchanged pipeline would otherwise undo what a person decided.
+the next run of an unchanged pipeline would otherwise undo what a person decided. A version that
+only made room for a later one is as good as before, and the way back may lead to it.
 """
 
 from __future__ import annotations
@@ -43,6 +44,8 @@ def promote(client: MlflowClient, name: str, version: str, alias: str) -> str:
     """
     known = client.get_model_version(name, version)
     if CHAMPION in known.aliases:
+        if PROMOTED not in known.tags:
+            client.set_model_version_tag(name, version, PROMOTED, _now())
         return CHAMPION
     if alias == CHAMPION and WITHDRAWN in known.tags:
         print(
@@ -51,9 +54,10 @@ def promote(client: MlflowClient, name: str, version: str, alias: str) -> str:
             flush=True,
         )
         alias = CANDIDATE
-    client.set_registered_model_alias(name, alias, version)
+    # First the note: should this be cut off, the next run finds no champion without one.
     if alias == CHAMPION:
         client.set_model_version_tag(name, version, PROMOTED, _now())
+    client.set_registered_model_alias(name, alias, version)
     return alias
 
 
@@ -75,7 +79,8 @@ def rollback(client: MlflowClient, name: str, to: str = "") -> tuple[str, str]:
     """Make an earlier champion the champion again, its reward with it.
 
     Args:
-        to: its version; "" is the one that was promoted before the present champion.
+        to: its version, which may be a later one that was taken back; "" is the last that was
+            promoted before the present champion and not taken back.
 
     Returns:
         (version that was champion, version that is).
@@ -93,8 +98,9 @@ def rollback(client: MlflowClient, name: str, to: str = "") -> tuple[str, str]:
         )
     if target == present:
         raise UserError(f"Version {target} of {name} is the champion already: nothing to do.")
-    # The present one is marked first: should this be cut off, no run promotes it again.
-    client.set_model_version_tag(name, present, WITHDRAWN, _now())
+    if not _earlier(known, present, target):
+        # The present one is marked first: should this be cut off, no run promotes it again.
+        client.set_model_version_tag(name, present, WITHDRAWN, _now())
     known_target = client.get_model_version(name, target)
     if WITHDRAWN in known_target.tags:
         client.delete_model_version_tag(name, target, WITHDRAWN)
@@ -107,12 +113,20 @@ def rollback(client: MlflowClient, name: str, to: str = "") -> tuple[str, str]:
 
 
 def _before(known: list[Promotion], present: str, name: str) -> str:
-    ours = next((one for one in known if one.version == present), None)
-    for one in known:
-        earlier = ours is None or (one.promoted, int(one.version)) < (ours.promoted, int(present))
-        if earlier and one.version != present and not one.withdrawn:
+    for one in known:  # the latest promotion first
+        if (
+            one.version != present
+            and not one.withdrawn
+            and not _earlier(known, present, one.version)
+        ):
             return one.version
     raise UserError(f"{name} has no earlier champion to go back to.")
+
+
+def _earlier(known: list[Promotion], first: str, second: str) -> bool:
+    """Whether one version was promoted before another; False where one never was."""
+    order = {one.version: (one.promoted, int(one.version)) for one in known}
+    return first in order and second in order and order[first] < order[second]
 
 
 def _champion(client: MlflowClient, name: str) -> str:

@@ -1,4 +1,4 @@
-"""MLflow's model registry: one version for each content."""
+"""MLflow's model registry: one version for each content, described by what was last measured."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import mlflow
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
+from components.core.realism.model import CARD
 from components.registration.forms import Form
 
 CONTENT_TAG = "content_hash"
@@ -40,9 +41,13 @@ class About:
 
 
 def register(name: str, form: Form, folder: Path, content_hash: str, about: About) -> Registered:
-    """Log `folder` as a pyfunc in MLflow's active run and register it, unless it is there."""
+    """Log `folder` as a pyfunc in MLflow's active run and register it, unless it is there.
+
+    A version that is there gets the card, tags and metrics if they are not the ones it has.
+    """
     found = find(name, content_hash)
     if found is not None:
+        renew(found, about)
         return Registered(name, str(found.version), new=False)
     info = mlflow.pyfunc.log_model(
         name=name,
@@ -56,18 +61,44 @@ def register(name: str, form: Form, folder: Path, content_hash: str, about: Abou
     )
     if about.metrics:
         mlflow.log_metrics(dict(about.metrics), model_id=info.model_id)
-    tags = {**about.tags, CONTENT_TAG: content_hash}
-    created = mlflow.register_model(
-        info.model_uri, name, tags={tag: text[:LONGEST] for tag, text in tags.items()}
-    )
+    tags = {**_cut(about.tags), CONTENT_TAG: content_hash}
+    created = mlflow.register_model(info.model_uri, name, tags=tags)
     if about.card:
-        mlflow.MlflowClient().update_model_version(name, created.version, _short(about.card))
+        text = _short(about.card, "`card.md` of the model's artifacts")
+        mlflow.MlflowClient().update_model_version(name, created.version, text)
     return Registered(name, str(created.version), new=True)
 
 
-def _short(card: str) -> str:
-    """As much of a card as there is room for; the whole one lies among the model's files."""
-    more = "\n\n(cut here; the whole card is `card.md` of the model's artifacts)"
+def renew(found: ModelVersion, about: About) -> None:
+    """Describe known weights by what was measured of them now, in MLflow's active run.
+
+    Their files are not written again: the whole card lies with the run.
+    """
+    client, tags = mlflow.MlflowClient(), _cut(about.tags)
+    if all(found.tags.get(tag) == text for tag, text in tags.items()):
+        return
+    if about.metrics:
+        model = found.source.removeprefix("models:/")
+        mlflow.log_metrics(dict(about.metrics), model_id=model)
+    if about.card:
+        run = mlflow.active_run()
+        mlflow.log_text(about.card, CARD)
+        place = f"`{CARD}` of MLflow run {run.info.run_id if run else ''}"
+        note = f"Measured again: the card among the model's files is older, this one is {place}."
+        text = _short(f"{about.card}\n{note}\n", place)
+        client.update_model_version(found.name, found.version, text)
+    # The tags last: should this be cut off, the next run does all of it again.
+    for tag, text in tags.items():
+        client.set_model_version_tag(found.name, found.version, tag, text)
+
+
+def _cut(tags: Mapping[str, str]) -> dict[str, str]:
+    return {tag: text[:LONGEST] for tag, text in tags.items()}
+
+
+def _short(card: str, place: str) -> str:
+    """As much of a card as there is room for, and where the whole one lies."""
+    more = f"\n\n(cut here; the whole card is {place})"
     return card if len(card) <= LONGEST else card[: LONGEST - len(more)] + more
 
 

@@ -22,11 +22,17 @@ from components.core.generator import LICENCE, SETTINGS
 from components.core.platform.artifacts import (
     MANIFEST,
     hash_text,
+    located,
     new_artifact,
     open_artifact,
     read_manifest,
 )
-from components.core.platform.figures import EVALUATION_TAG, figures
+from components.core.platform.figures import (
+    EVALUATION_TAG,
+    WEIGHTS_TAG,
+    figures,
+    weights_hash,
+)
 from components.core.platform.machine import hardware, versions
 from components.core.platform.tracking import Tracker
 from components.core.realism.model import CARD
@@ -37,6 +43,7 @@ from components.registration.reward import about_reward, assemble_reward
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import Run
 
 KIND = "registration"
 SCORERS = (REWARD, GOLD)
@@ -72,16 +79,26 @@ def run(
     details = _json(evaluation / "details.json")
     judged = _json(open_artifact(gate, "promotion-gate") / "gate.json")
     # The pipeline's branch and the gate's file say the same: the alias moves on a pass alone.
-    assert config.alias == judged["verdict"], (config.alias, judged["verdict"])
+    if config.alias != judged["verdict"]:
+        raise ValueError(f"alias {config.alias}, but the gate's verdict is {judged['verdict']}")
     origin = _json(judge / "origin.json")
     client = MlflowClient()
-    circumstances = {**made_by(client, details), **hardware(), **versions()}
-    card = generator_card(results, details, origin, judged["rules"], circumstances, LICENCE)
+    parent = parent_run(client)
+    circumstances = {**made_by(parent, details), **hardware(), **versions()}
+    card = generator_card(
+        results, details, origin, judged["rules"], circumstances, LICENCE,
+        clip=_json(judge / "clip.json")["uri"],
+        recipe=recipe_of(parent),
+        given=parent.data.params if parent else {},
+    )  # fmt: skip
     (folder / CARD).write_text(card, encoding="utf-8")
     about = About(
         card=card,
         metadata={"licence": LICENCE},
-        tags={EVALUATION_TAG: read_manifest(evaluation).content_hash},
+        tags={
+            EVALUATION_TAG: read_manifest(evaluation).content_hash,
+            WEIGHTS_TAG: weights_hash(*(content_of(part) for part in (model, lora, reward))),
+        },
         metrics=figures({**details, **results}),
     )
     made = (
@@ -111,19 +128,43 @@ def run(
         )
 
 
-def made_by(client: MlflowClient, details: Mapping[str, Any]) -> dict[str, str]:
-    """Recipe, run and seed; what is not known, as for a stage that ran alone, is left out."""
+def content_of(artifact: Path) -> str:
+    """The content hash of an artifact."""
+    return read_manifest(located(artifact)).content_hash
+
+
+def parent_run(client: MlflowClient) -> Run | None:
+    """The run of the whole pipeline; None for a stage that runs alone."""
     import mlflow
 
-    found: dict[str, str] = {}
     active = mlflow.active_run()
     parent = active.data.tags.get("mlflow.parentRunId") if active else None
+    return client.get_run(parent) if parent else None
+
+
+def made_by(parent: Run | None, details: Mapping[str, Any]) -> dict[str, str]:
+    """Recipe, run and seed; what is not known is left out."""
+    found: dict[str, str] = {}
     if parent:
-        run = client.get_run(parent)
-        found["recipe"] = f"{run.info.run_name} (all settings: recipe.json of the MLflow run)"
-        found["MLflow run"] = parent
+        found["recipe"] = f"{parent.info.run_name} (all settings: recipe.json of the MLflow run)"
+        found["MLflow run"] = parent.info.run_id
     if "seed" in details:
         found["seed of the evaluation"] = str(details["seed"])
+    return found
+
+
+def recipe_of(parent: Run | None) -> dict[str, Any]:
+    """The recipe's sections, as the run keeps them; {} if it keeps none."""
+    from mlflow.artifacts import load_dict
+    from mlflow.exceptions import MlflowException
+
+    if parent is None:
+        return {}
+    try:
+        found: dict[str, Any] = load_dict(f"{parent.info.artifact_uri}/recipe.json")
+    except (MlflowException, OSError):  # as of a run that somebody else has opened
+        print("registration: the pipeline's run has no recipe.json: the card has no recipe")
+        return {}
     return found
 
 

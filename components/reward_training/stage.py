@@ -23,6 +23,7 @@ from components.core.platform.tracking import Tracker
 from components.core.realism.clip import ClipFeatures
 from components.core.realism.linear import Score, fit_linear
 from components.core.realism.model import CARD
+from components.core.realism.reward import TEST_PHOTOGRAPHS
 from components.core.realism.scorer import LinearScorer
 from components.reward_training.card import label_origin, model_card
 from components.reward_training.config import Config
@@ -117,6 +118,8 @@ def write(
             scorer.save(folder / name)
         (folder / "clip.json").write_text(json.dumps({"uri": config.clip}) + "\n")
         (folder / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n")
+        unseen = data.item[(data.split == "test") & data.photograph].tolist()
+        (folder / TEST_PHOTOGRAPHS).write_text(json.dumps(unseen) + "\n")
         about = {"training": config.model_dump(mode="json"), "labels": origin}
         (folder / "origin.json").write_text(json.dumps(about, indent=2) + "\n")
         (folder / CARD).write_text(model_card(config, origin, metrics), encoding="utf-8")

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from apps.study.statistics import results, with_and_without_flagged
 from apps.study.tables import text_of
@@ -66,6 +67,33 @@ def test_votes_of_one_mind_a_participant_widen_the_clustered_interval() -> None:
     assert independent < 0.2
     assert clustered > 0.5
     assert results(stubborn)["shares"]["after"]["ci95"] == results(even)["shares"]["after"]["ci95"]
+
+
+def test_few_people_of_two_minds_leave_every_share_open() -> None:
+    """Four people always choose one, two the other: the t interval of six means, however many
+    votes each has."""
+    votes = table({"after": 400, "before": 200})
+    votes = votes.sort_values("choice").reset_index(drop=True)
+    votes["participant"] = [f"p{i // 100}" for i in range(600)]
+    found = results(votes)
+    own = stats.ttest_1samp([1, 1, 1, 1, 0, 0], 0.0).confidence_interval()
+    clipped = [max(own.low, 0.0), min(own.high, 1.0)]
+    assert found["shares"]["after"]["clustered95"] == pytest.approx(clipped)
+    (rate,) = found["win_rates"]
+    assert (rate["between"], rate["votes"]) == (["after", "before"], [400, 200])
+    assert rate["clustered95"] == pytest.approx(clipped)
+    assert rate["wilson95"][0] > 0.6
+
+
+def test_a_win_rate_leaves_out_votes_for_neither_and_people_who_gave_none() -> None:
+    votes = table({"after": 6, "before": 2, "similar": 12}, per_participant=20)
+    (rate,) = results(votes)["win_rates"]
+    assert (rate["share"], sum(rate["votes"])) == (0.75, 8)
+    assert "clustered95" not in rate  # one participant
+    third = results(table({"a": 30, "b": 20}), ["a", "b", "c"])["win_rates"]
+    assert [row["between"] for row in third] == [["a", "b"], ["a", "c"], ["b", "c"]]
+    nobody = results(table({"similar": 4}), ["a", "b"])["win_rates"]
+    assert nobody == [{"between": ["a", "b"], "votes": [0, 0]}]
 
 
 def test_the_majority_of_a_trial_and_ties() -> None:

@@ -11,8 +11,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from components.evaluation.plates import plate
 from components.evaluation.summaries import write_lines
 
+DATA = {
+    "licences": {"CC0-1.0": 7, "not stated": 2},
+    "authors": {"<b>A. Painter</b>": 7, "not stated": 2},
+}
 PROMPT = 'brick, <script>alert("x")</script> old & red'
 
 
@@ -76,6 +81,7 @@ def write_artifacts(
     ]
     history.append({"epoch": 4, "heldout_reward": 0.35, "heldout_gold_reward": 0.41})
     write_lines(folders["ddpo_lora"] / "history.jsonl", history)
+    _picture(folders["ddpo_lora"] / "strips.png", 4 * size, np.random.default_rng(1))
     _evaluation(folders["evaluation"], pairs, shown, size)
     _json(
         folders["promotion_gate"] / "gate.json",
@@ -85,7 +91,14 @@ def write_artifacts(
                 {"name": "diversity", "value": "0.52 → 0.5", "limit": "at least 90% kept"}
                 | {"passed": True, "reason": "96.2% kept", "after": "0.5", "champion": "0.41"},
             ],
-            "champion": {"name": "realmat", "version": "2"},
+            "champion": {
+                "name": "realmat",
+                "version": "2",
+                "figures": [
+                    {"figure": "CLIP score", "this": 25.0, "champion": 23.5, "change": 1.5},
+                    {"figure": "realism, after", "this": 0.34, "champion": 0.9, "change": None},
+                ],
+            },
         },
     )
     return folders
@@ -116,16 +129,37 @@ def _evaluation(folder: Path, count: int, shown: int, size: int) -> None:
             for side in ("before", "after")
         }
         for file in (file for side in files.values() for file in side.values()):
-            pixels = rng.integers(255, size=(size, size, 3), dtype=np.uint8)
-            Image.fromarray(pixels).save(folder / "media" / file)
+            _picture(folder / "media" / file, size, rng)
         entries.append({**pair, **files})
     _json(
         folder / "details.json",
         {"environments": 24, "pairs": pairs, "shown": entries, "shown_rule": "Evenly spaced."}
         | {"diversity_within": {"before": 0.2, "after": 0.19}}
         | {"separability": {"before": 0.97, "after": 0.91}}
-        | {"histogram": histogram(rng)},
+        | {"histogram": histogram(rng), "photographs": {"scored": 500, "note": "Unseen."}}
+        | {"plates": _plates(folder / "media", size, rng), "data": DATA},
     )
+
+
+def _plates(media: Path, size: int, rng: np.random.Generator) -> list[dict[str, Any]]:
+    """One row of three pictures for each figure; a caption tries to break out of the page."""
+    plates = []
+    for figure in ("Fig. 5", "Fig. 8", "Fig. 9", "Fig. 11"):
+        images = [
+            {"file": f"{figure}-{i}.png", "caption": f"{PROMPT} {i}" if i else "0.93"}
+            for i in range(3)
+        ]
+        for one in images:
+            _picture(media / one["file"], size, rng)
+        plates.append(
+            plate(figure, f"title of {figure}", "A note.", [{"name": "a row", "images": images}])
+        )
+    return plates
+
+
+def _picture(file: Path, size: int, rng: np.random.Generator) -> None:
+    pixels = rng.integers(255, size=(size, size, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(file)
 
 
 def histogram(rng: np.random.Generator) -> dict[str, Any]:

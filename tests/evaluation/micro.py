@@ -129,6 +129,7 @@ def _reward(folder: Path, clip: Path) -> None:
     (folder / "metrics.json").write_text(json.dumps({**metrics, "tv": {"std_with": 0.03}}))
     (folder / "card.md").write_text("# Realism reward\n")
     (folder / "origin.json").write_text(json.dumps(ORIGIN))
+    (folder / "test_photographs.json").write_text("[1, 3, 4]")  # of six
 
 
 def _prompts(folder: Path) -> None:
@@ -143,6 +144,7 @@ def _prompts(folder: Path) -> None:
 def _photographs(folder: Path) -> None:
     images = np.random.default_rng(1).integers(255, size=(6, 16, 16, 3), dtype=np.uint8)
     np.save(folder / "images.npy", images)
+    (folder / "counts.json").write_text(json.dumps({"kept": 6, "embedded": 0, "searched": 9}))
 
 
 def _dataset(folder: Path) -> None:

@@ -154,6 +154,11 @@ def test_the_stage_compares_unseen_prompts_and_its_report_can_be_composed(
     changes = [row["scores"][1] - row["scores"][0] for row in rows]
     assert values["before_after"]["difference"] == pytest.approx(np.mean(changes), abs=1e-5)
     assert {"reward", "ddpo", "before_after", "gold", "clip_score", "diversity"} == set(values)
+    details = json.loads((tmp_path / "evaluation" / "details.json").read_text())
+    assert details["photographs"]["scored"] == sum(details["histogram"]["photographs"]) == 3
+    assert len(details["weights"]) == 64
+    assert details["data"]["environments"] == {"count": 2, "uri": "polyhaven://2"}
+    assert details["data"]["photographs"] == {"kept": 6, "embedded": 0}
     report = compose_report(
         tmp_path / "report",
         recipe="test",

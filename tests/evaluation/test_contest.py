@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,12 +15,13 @@ from components.core.materials.grid import pack_uint8
 from components.core.materials.library.catalogue import PAINTERS
 from components.core.materials.material import Material
 from components.core.materials.methods import slug
+from components.core.materials.pixels import png_8
 from components.core.platform.batches import save_arrays
 from components.core.realism.clip import ClipFeatures
 from components.core.rendering.embedded import embedded_environments
+from components.evaluation.comparison import Side
 from components.evaluation.contest import differences
 from components.evaluation.contest_run import (
-    Judges,
     Request,
     claim,
     drawn_prompts,
@@ -28,6 +30,9 @@ from components.evaluation.contest_run import (
     run_contest,
 )
 from components.evaluation.entrants import sampled
+from components.evaluation.judges import Judges
+from components.evaluation.set_measures import SetMeasure, set_measures
+from components.evaluation.statistics import jackknife
 from pipelines.cli import main
 from tests.evaluation.micro import FlatRenderer
 
@@ -85,17 +90,42 @@ def test_baked_light_is_told_between_two_folders(
         assert pd.read_parquet(tmp_path / f"{name}.parquet").equals(wanted)
         assert list(pd.read_csv(tmp_path / f"{name}.csv")["method"]) == list(wanted["method"])
     page = (tmp_path / "report.html").read_text()
-    assert page.count("<img") == 8
+    # Four prompts of two methods: under the environment, under the lamp, and five maps each.
+    assert page.count("<img") == 4 * 2 * (1 + 1 + 5) == len(list((tmp_path / "media").glob("*")))
+    assert "Fig. 11 · Under one point light" in page
     assert "http" not in page
     assert "No realism" in page
+
+
+def test_the_page_says_how_another_methods_maps_were_completed(
+    folders: dict[str, str], judges: Judges, tmp_path: Path
+) -> None:
+    base = np.full((SIZE, SIZE, 3), 0.4, np.float32)
+    for i, prompt in enumerate(PROMPTS):
+        folder = tmp_path / "other" / slug(prompt)
+        folder.mkdir(parents=True)
+        (folder / "diffuse_1k.png").write_bytes(png_8(base))
+        if i:
+            (folder / "specular_1k.png").write_bytes(png_8(base))
+    methods = {**folders, "other": str(tmp_path / "other")}
+    notes = run_contest(Request({}, methods, PROMPTS, 4, 0), judges, tmp_path / "out")["notes"]
+    told = [note.removeprefix("other: ") for note in notes if note.startswith("other: ")]
+    assert told == [
+        "metalness was converted from the specular map of 3 of 4 materials.",
+        "no height map in 4 of 4 materials: it was made from the normals, or is flat without any.",
+        "no roughness map in 4 of 4 materials: it was taken as 0.7.",
+        "no metallic map in 1 of 4 materials: taken as no metal.",
+    ]
+    assert not [note for note in notes if note.startswith("clean: ")]
 
 
 def test_a_folder_holds_one_comparison(folders: dict[str, str], tmp_path: Path) -> None:
     request = Request({}, folders, PROMPTS, 4, 0)
     claim(tmp_path, request)
     claim(tmp_path, request)
-    with pytest.raises(UserError, match="holds another comparison"):
-        claim(tmp_path, replace(request, seed=1))
+    for other in (replace(request, seed=1), replace(request, contents={"small": "trained again"})):
+        with pytest.raises(UserError, match="holds another comparison"):
+            claim(tmp_path, other)
 
 
 def test_finished_batches_are_not_sampled_again(tmp_path: Path) -> None:
@@ -120,6 +150,69 @@ def test_drawn_prompts_are_held_out_and_take_the_categories_in_turn() -> None:
     prompts = drawn_prompts(20, 0)
     assert len(set(prompts)) == 20
     assert {prompt.split(",")[0] for prompt in prompts[:16]} == set(PAINTERS)
+
+
+def feature_side(features_nld: Any) -> Side:
+    """A side of which only the features matter."""
+    unit = features_nld / np.linalg.norm(features_nld, axis=-1, keepdims=True)
+    return Side([], unit, {}, np.zeros(len(unit)), np.zeros(len(unit)))
+
+
+def spread_sides(kept: float, prompts: int = 12) -> dict[str, dict[str, SetMeasure]]:
+    """Set measures of two methods; the second's features vary by so much less around their mean."""
+    rng = np.random.default_rng(0)
+    centre, noise = rng.normal(size=8), rng.normal(size=(2 * prompts, 2, 8))
+    names = [f"p{i // 2}" for i in range(2 * prompts)]
+    reference = rng.normal(size=(20, 8))
+    reference /= np.linalg.norm(reference, axis=1, keepdims=True)
+    return {
+        name: set_measures(feature_side(centre + share * noise), names, reference)
+        for name, share in (("wide", 1.0), ("narrow", kept))
+    }
+
+
+def set_rows(kept: float, prompts: int = 12) -> dict[str, dict[str, Any]]:
+    pairs = pairs_of(Request({}, {}, PROMPTS, 4, 0), 2)
+    one = {"clip_score": np.zeros(4)}
+    sets = spread_sides(kept, prompts)
+    rows = differences(pairs, {"wide": one, "narrow": one}, sets, seed=0, resamples=100)
+    return {row["measure"]: row for row in rows}
+
+
+def test_a_method_of_less_variety_is_told_and_corrected_for_all_comparisons() -> None:
+    rows = set_rows(kept=0.3)
+    assert set(rows) == {"clip_score", "distance", "distance_within", "vendi", "kid"}
+    for name in ("distance", "distance_within", "vendi"):
+        assert rows[name]["high"] < 0, name
+        assert rows[name]["p_value"] < rows[name]["p_holm"] < 0.05, name
+    smallest = min(rows.values(), key=lambda row: row["p_value"])
+    assert smallest["p_holm"] == pytest.approx(5 * smallest["p_value"])
+
+
+def test_the_same_set_differs_in_nothing() -> None:
+    for name, row in set_rows(kept=1.0).items():
+        assert (row["difference"], row["low"], row["high"], row["p_value"]) == (0, 0, 0, 1), name
+
+
+def test_pairing_makes_the_interval_of_a_difference_narrower() -> None:
+    """Two methods whose features differ by little: what they share cancels."""
+    measured = spread_sides(kept=0.95)
+    change = set_rows(kept=0.95)["distance"]
+    one = jackknife(measured["wide"]["distance"].value, measured["wide"]["distance"].left_out)
+    assert one is not None
+    assert change["high"] - change["low"] < 0.5 * (one.high - one.low)
+
+
+def test_two_prompts_have_no_interval_of_a_set() -> None:
+    assert set(set_rows(kept=0.3, prompts=2)) == {"clip_score"}
+
+
+def test_one_prompt_has_no_differences_and_the_page_says_so(
+    folders: dict[str, str], judges: Judges, tmp_path: Path
+) -> None:
+    report = run_contest(Request({}, folders, PROMPTS[:1], 1, 0), judges, tmp_path)
+    assert report["differences"] == []
+    assert "No differences" in " ".join(report["notes"])
 
 
 def test_every_comparison_counts_in_the_correction() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from mlflow import MlflowClient
 from PIL import Image
 from playwright.sync_api import Browser
 
@@ -48,12 +49,15 @@ def compared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, 
     votes = {"shares": {"Other": {"count": 6, "share": 0.6, "wilson95": [0.3, 0.8]},
                         "similar": {"count": 4, "share": 0.4, "wilson95": [0.2, 0.7]}}}  # fmt: skip
     (root / "votes.json").write_text(json.dumps(votes))
+    patch = pytest.MonkeyPatch()
+    patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{root / 'mlflow.db'}")
     code = main(
         ["evaluate", "--model", str(model), "--external", f"Other={root / 'other'}",
          "--reward", str(model), "--reference", str(photos), "--prompts",
          str(root / "prompts.txt"), "-n", "6", "-o", str(root / "out"),
          "--votes", str(root / "votes.json")]
     )  # fmt: skip
+    patch.undo()
     assert code == 0
     return root / "out", json.loads((root / "out" / "report.json").read_text())
 
@@ -84,6 +88,30 @@ def test_everything_that_was_asked_for_is_measured(compared: tuple[Path, dict[st
     assert (compared[0] / "preferences.csv").is_file()
 
 
+def test_what_it_was_made_with_stands_in_the_report_and_in_mlflow(
+    compared: tuple[Path, dict[str, Any]],
+) -> None:
+    folder, report = compared
+    root = folder.parent
+    assert report["given"] == {
+        "reward": str(root / "model"), "reference": str(root / "photos"),
+        "votes": str(root / "votes.json"),
+    }  # fmt: skip
+    assert {"processor", "packages", "accelerator"} <= set(report["environment"])
+    ours, other = report["methods"]
+    assert len(report["request"]["contents"][ours["method"]]) == 64
+    client = MlflowClient(f"sqlite:///{root / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("realmat")
+    assert experiment is not None
+    (run,) = client.search_runs([experiment.experiment_id])
+    assert run.info.status == "FINISHED"
+    assert run.data.metrics["Other.reward"] == pytest.approx(other["reward"])
+    assert run.data.params["reference"] == str(root / "photos")
+    assert {"report.html", "report.json", "differences.csv"} <= {
+        file.path for file in client.list_artifacts(run.info.run_id)
+    }
+
+
 @pytest.mark.parametrize("width", [1280, 390])
 def test_the_page_opens_without_a_complaint(
     browser: Browser, compared: tuple[Path, dict[str, Any]], width: int
@@ -96,11 +124,20 @@ def test_the_page_opens_without_a_complaint(
     page.on("requestfailed", lambda asked: faults.append(asked.url[:80]))
     page.goto((compared[0] / "report.html").as_uri())
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-    assert page.locator("img").count() == 6 * 2
+    assert page.locator("img").count() == 6 * 2 * 2 + 4 * 2 * 5
     text = page.inner_text("main")
     assert "60.0% [30.0%, 80.0%]" in text
     assert "_" not in text.replace(str(compared[0].parent), "")  # words, not the files' names
     broken = "[...document.images].filter((image) => !image.naturalWidth).length"
     assert page.evaluate(broken) == 0
+    page.locator(".plate img").first.focus()
+    page.keyboard.press("Enter")
+    assert page.locator("#zoom figcaption").all_text_contents() == [
+        compared[1]["methods"][0]["method"]
+    ]
+    page.keyboard.press("Escape")
+    assert not page.locator("#zoom").is_visible()
+    page.locator("svg .hover").first.hover()
+    assert "Other" in page.locator("#tip").inner_text()
     context.close()
     assert faults == []

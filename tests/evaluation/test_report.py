@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 import json
 import re
+from collections.abc import Mapping, Sequence
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -45,7 +47,13 @@ class Balanced(HTMLParser):
         self.text += data
 
 
-def compose(tmp_path: Path, artifacts: dict[str, Path], **parameters: str) -> Balanced:
+def compose(
+    tmp_path: Path,
+    artifacts: dict[str, Path],
+    ablation: dict[str, Any] | None = None,
+    runs: Sequence[Mapping[str, str]] = (),
+    **parameters: str,
+) -> Balanced:
     compose_report(
         tmp_path / "report",
         recipe="smoke",
@@ -57,6 +65,8 @@ def compose(tmp_path: Path, artifacts: dict[str, Path], **parameters: str) -> Ba
         ],
         parameters=parameters,
         model=MODEL if "promotion_gate" in artifacts else None,
+        ablation=ablation,
+        runs=runs,
     )
     page = Balanced()
     page.feed((tmp_path / "report" / "report.html").read_text("utf-8"))
@@ -190,6 +200,30 @@ def test_the_papers_figures_stand_beside_the_runs(
     assert "Beside the paper" not in compose(tmp_path, early).text
 
 
+def test_trainings_with_other_numbers_of_prompts_are_shown_where_they_are_given(
+    tmp_path: Path, artifacts: dict[str, Path]
+) -> None:
+    variants = {
+        f"{count} prompts": {
+            "train_reward": [(0, 0.3), (1, 0.5)],
+            "heldout_reward": [(0, 0.3), (2, 0.3 + count / 100)],
+        }
+        for count in (5, 30)
+    }
+    assert "Fig. 7 (b)" not in compose(tmp_path, artifacts).text
+    page = compose(
+        tmp_path,
+        artifacts,
+        ablation={"recipe": "smoke", "settings": ["ddpo_lora.epochs=2"], "variants": variants},
+    )
+    assert "Fig. 7 (b) · Numbers of training prompts" in page.text
+    assert "with the recipe smoke and ddpo_lora.epochs=2" in page.text
+    source = (tmp_path / "report" / "report.html").read_text()
+    assert "epoch 2 · 5 prompts 0.3500 · 30 prompts 0.6000" in source
+    lines = (tmp_path / "report" / "tables" / "paper.csv").read_text()
+    assert "30 prompts (held-out reward 0.600)" in lines
+
+
 def test_the_votes_of_a_study_stand_beside_the_papers(
     tmp_path: Path, artifacts: dict[str, Path]
 ) -> None:
@@ -204,7 +238,10 @@ def test_the_votes_of_a_study_stand_beside_the_papers(
 def test_the_gate_shows_the_champion_before_beside_the_new_model(
     tmp_path: Path, artifacts: dict[str, Path]
 ) -> None:
-    assert "champion v2" in compose(tmp_path, artifacts).text
+    text = compose(tmp_path, artifacts).text
+    assert "champion v2" in text
+    assert "CLIP score2523.5+1.5" in text  # the cells of a row
+    assert "realism, after0.340.9own scales" in text
     details = json.loads((tmp_path / "report" / "report-details.json").read_text())
     assert details["gate"]["rules"][0]["champion"] == "0.41"
     file = artifacts["promotion_gate"] / "gate.json"

@@ -10,6 +10,18 @@ from tests.evaluation.conftest import PROMPT
 from tests.evaluation.test_report import compose
 from tests.services import browser as browser
 
+RUNS = [{"name": "smoke", "run": "abc", "address": "https://mlflow.example.org/#/runs/abc"}]
+ABLATION = {
+    "recipe": "smoke",
+    "settings": [],
+    "variants": {
+        f"{count} prompts": {
+            "train_reward": [(0, 0.3), (4, 0.4)],
+            "heldout_reward": [(0, 0.3), (4, 0.3 + count / 100)],
+        }
+        for count in (5, 30, 100, 150)
+    },
+}
 SIZES = {"desktop": (1280, 900), "phone": (390, 844)}
 
 
@@ -17,7 +29,7 @@ SIZES = {"desktop": (1280, 900), "phone": (390, 844)}
 def page(
     request: pytest.FixtureRequest, browser: Browser, tmp_path: Path, artifacts: dict[str, Path]
 ) -> Iterator[Page]:
-    compose(tmp_path, artifacts)
+    compose(tmp_path, artifacts, ABLATION, RUNS)
     width, height = SIZES[request.param]
     context = browser.new_context(viewport={"width": width, "height": height}, offline=True)
     found = context.new_page()
@@ -59,3 +71,35 @@ def test_pictures_open_large_and_close_by_keyboard(page: Page) -> None:
     page.locator(".maps img").first.focus()
     page.keyboard.press("Enter")
     assert zoom.locator("figcaption").all_text_contents() == ["albedo, before"]
+
+
+def test_every_picture_is_there_and_every_text_is_a_text(page: Page) -> None:
+    assert page.locator(".plate").count() == 5  # figures 5, 8, 9, 11 and 10, the strips
+    broken = "[...document.images].filter((image) => !image.naturalWidth).length"
+    assert page.evaluate(broken) == 0
+    assert page.locator("main script, main b b").count() == 0
+    page.locator("summary", has_text="their authors").click()
+    assert page.locator("td", has_text="<b>A. Painter</b>").is_visible()
+    page.locator("summary", has_text="MLflow runs").click()
+    link = page.locator("details a")
+    assert link.get_attribute("href") == RUNS[0]["address"]
+
+
+def test_the_pictures_after_the_papers_figures_open_large(page: Page) -> None:
+    plates, zoom = page.locator(".plate"), page.locator("#zoom")
+    for i in range(plates.count()):
+        plates.nth(i).locator("img").last.focus()
+        page.keyboard.press("Enter")
+        assert zoom.locator("h3").text_content() == plates.nth(i).locator("h3").text_content()
+        assert zoom.locator("img").count() == 1
+        page.keyboard.press("Escape")
+
+
+def test_the_charts_tell_their_numbers(page: Page) -> None:
+    chart = page.locator("section.card", has_text="Reward of held-out prompts")
+    chart.scroll_into_view_if_needed()
+    chart.locator(".hover").last.hover()
+    told = page.locator("#tip").text_content()
+    assert told == (
+        "epoch 4 · 5 prompts 0.3500 · 30 prompts 0.6000 · 100 prompts 1.3000 · 150 prompts 1.8000"
+    )

@@ -68,6 +68,33 @@ def test_interval_covers_the_truth_about_95_times_in_100() -> None:
     assert 178 <= covered <= 199
 
 
+@pytest.mark.parametrize("prompts", [2, 3, 4, 8, 12])
+def test_few_prompts_cover_the_truth_as_often_as_many(prompts: int) -> None:
+    """A bootstrap of 2, 3 and 4 prompts covers 51, 75 and 87 times in 100."""
+    rng = np.random.default_rng(prompts)
+    trials, covered = 1000, 0
+    for trial in range(trials):
+        per_prompt = np.repeat(rng.normal(0.3, 1.0, size=prompts), 2)
+        change = per_prompt + rng.normal(0, 0.5, size=2 * prompts)
+        low, high = paired_difference(
+            np.zeros(2 * prompts), change, np.repeat(names(prompts), 2), seed=trial, resamples=200
+        ).ci95
+        covered += low <= 0.3 <= high
+    assert 0.925 <= covered / trials <= 0.98
+
+
+def test_few_prompts_of_equal_size_have_the_t_interval_of_their_means() -> None:
+    change = np.random.default_rng(11).normal(0.2, 1.0, size=(5, 4))
+    ours = paired_difference(np.zeros(20), change.ravel(), np.repeat(names(5), 4), seed=0).ci95
+    theirs = stats.ttest_1samp(change.mean(axis=1), 0.0).confidence_interval()
+    assert ours == pytest.approx((theirs.low, theirs.high))
+
+
+def test_one_prompt_has_no_interval() -> None:
+    with pytest.raises(ValueError, match="2 prompts are needed"):
+        paired_difference(np.zeros(4), np.ones(4), ["one"] * 4, seed=0)
+
+
 def test_same_seed_same_result_and_the_direction_is_after_minus_before() -> None:
     before, after = np.array([0.1, 0.2, 0.3]), np.array([0.4, 0.4, 0.4])
     first = paired_difference(before, after, names(3), seed=1)

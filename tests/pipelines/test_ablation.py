@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from components.core.errors import UserError
+from components.evaluation.ablation import best_variant, read_ablation
 from pipelines.ablation import history_of, prompt_variants, run_ablation, tv_variants
 from pipelines.cli import main
 from pipelines.recipe import Recipe, load_recipe
@@ -39,15 +40,39 @@ def test_variants_differ_in_one_thing_and_are_drawn_on_their_epochs(tmp_path: Pa
         ]
 
     settings = ["ddpo_lora.epochs=2"]
-    table, picture = run_ablation("smoke", settings, tv_variants(), tmp_path, run)
+    table, picture = run_ablation("smoke", settings, "tv", tv_variants(), tmp_path, run)
     assert [recipe.ddpo_lora.scorer for recipe in trained] == ["reward", "reward_without_tv"]
     first, second = (recipe.model_dump() for recipe in trained)
     second["ddpo_lora"]["scorer"] = "reward"
     assert first == second
-    found = json.loads(table.read_text())
+    whole = json.loads(table.read_text())
+    assert (whole["kind"], whole["recipe"], whole["settings"]) == ("tv", "smoke", settings)
+    found = whole["variants"]
     assert found["without TV"]["train_reward"] == [[0, 2.0], [1, 2.0]]
     assert found["with TV"]["heldout_reward"] == [[0, 1.0], [2, 2.0]]
     assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_run_takes_only_the_ablation_of_its_recipes_prompts(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run(recipe: Recipe, output: Path) -> list[dict[str, Any]]:
+        return [{"epoch": 0, "heldout_reward": 0.1 * recipe.prompt_selection.train_prompts}]
+
+    variants = prompt_variants(load_recipe("smoke"))
+    run_ablation("smoke", [], "prompts", variants, tmp_path / "prompts", run)
+    run_ablation("smoke", [], "tv", tv_variants(), tmp_path / "tv", run)
+    found = read_ablation(tmp_path / "prompts", "smoke")
+    assert [*found["variants"]] == [*variants]
+    assert best_variant(found) == (
+        "12 prompts (held-out reward 1.200) of 1 prompts, 2 prompts, 8 prompts, 12 prompts"
+    )
+    for folder, recipe in (("tv", "smoke"), ("prompts", "laptop"), ("nothing", "smoke")):
+        arguments = ["run", recipe, "--ablation", str(tmp_path / folder), "--output", "unused"]
+        assert main(arguments) == 2
+        error = capsys.readouterr().err
+        assert f"realmat ablate prompts {recipe}" in error
+        assert error.count("\n") == 1
 
 
 def test_a_reports_history_is_found_among_those_of_other_variants(tmp_path: Path) -> None:

@@ -16,12 +16,14 @@ from tests.evaluation.micro import NoConfig, write_run
 from tests.registry import tracking
 
 GOOD: dict[str, Any] = {
-    "before_after": {"difference": 0.05, "after_mean": 0.35, "ci95": [0.01, 0.09]},
+    "before_after": {
+        "difference": 0.05, "after_mean": 0.35, "ci95": [0.01, 0.09], "p_value": 0.01,
+    },
     "gold": {"difference": 0.0, "after_mean": 0.4, "ci95": [-0.01, 0.02]},
     "diversity": {"before": 0.5, "after": 0.47},
     "diversity_within": {"before": 0.3, "after": 0.29},
     "clip_score": {"before": 25.0, "after": 24.5},
-}
+}  # fmt: skip
 
 
 @pytest.fixture(scope="session")
@@ -34,14 +36,20 @@ def run_folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {**inputs, "evaluation": root / "evaluation"}
 
 
-def write_evaluation(path: Path, values: dict[str, Any]) -> None:
+def write_evaluation(path: Path, values: dict[str, Any], weights: str = "") -> None:
     """Write an "evaluation" artifact with these results."""
     with new_artifact(path, "evaluation", "test", NoConfig()) as folder:
         (folder / "evaluation.json").write_text(json.dumps(values))
         details = {
             "sampling": {"steps": 2, "guidance": 1.5},
-            "data": {"licences": {"CC0-1.0": 12}, "authors": {}},
+            "data": {
+                "licences": {"CC0-1.0": 12},
+                "authors": {},
+                "photographs": {"kept": 512, "embedded": 0},
+                "environments": {"count": 200, "uri": "polyhaven://200"},
+            },
             "seed": 7,
+            "weights": weights,
         }
         (folder / "details.json").write_text(json.dumps(details))
 

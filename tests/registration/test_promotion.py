@@ -1,6 +1,7 @@
 """Champions in a real registry, taken back and promoted again."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,16 +13,24 @@ from components.core.errors import UserError
 from components.registration.promotion import COMPANION, promote, promotions, rollback
 
 
-@pytest.fixture
-def client(tmp_path: Path) -> MlflowClient:
-    client = MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
+@pytest.fixture(scope="module")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three versions of a model and its reward; made once, since MLflow takes seconds to."""
+    folder = tmp_path_factory.mktemp("registry")
+    client = MlflowClient(f"sqlite:///{folder / 'mlflow.db'}")
     for name in ("stone", "stone-reward"):
         client.create_registered_model(name)
     for number in (1, 2, 3):
-        client.create_model_version("stone", source=str(tmp_path))
-        client.create_model_version("stone-reward", source=str(tmp_path))
+        client.create_model_version("stone", source=str(folder))
+        client.create_model_version("stone-reward", source=str(folder))
         client.set_model_version_tag("stone", str(number), COMPANION, f"stone-reward/{number}")
-    return client
+    return folder / "mlflow.db"
+
+
+@pytest.fixture
+def client(database: Path, tmp_path: Path) -> MlflowClient:
+    shutil.copyfile(database, tmp_path / "mlflow.db")
+    return MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
 
 
 def champion(client: MlflowClient, name: str = "stone") -> str:
@@ -49,6 +58,41 @@ def test_the_gate_does_not_undo_what_a_person_took_back(client: MlflowClient) ->
     # The next one is as good as any, and its way back leads to the version before it.
     assert promote(client, "stone", "3", "champion") == "champion"
     assert rollback(client, "stone") == ("3", "2")
+
+
+def test_a_champion_that_made_room_for_a_later_one_is_still_a_way_back(
+    client: MlflowClient,
+) -> None:
+    for number in ("1", "2", "3"):
+        promote(client, "stone", number, "champion")
+    assert rollback(client, "stone") == ("3", "2")
+    assert rollback(client, "stone", to="3") == ("2", "3")  # forward: nothing was wrong with 2
+    assert rollback(client, "stone") == ("3", "2")
+    assert rollback(client, "stone") == ("2", "1")
+
+
+def test_a_promotion_that_was_cut_off_ends_with_a_way_back(
+    client: MlflowClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    promote(client, "stone", "1", "champion")
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    for step in ("set_registered_model_alias", "set_model_version_tag"):
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(client, step, killed)
+            promote(client, "stone", "2", "champion")
+    promote(client, "stone", "2", "champion")
+    promote(client, "stone", "3", "champion")
+    assert rollback(client, "stone", to="2") == ("3", "2")
+
+
+def test_a_champion_whose_note_is_missing_gets_one(client: MlflowClient) -> None:
+    client.set_registered_model_alias("stone", "champion", "1")
+    assert promotions(client, "stone") == []
+    promote(client, "stone", "1", "champion")
+    assert [one.version for one in promotions(client, "stone")] == ["1"]
 
 
 def test_what_never_passed_the_gate_is_refused(client: MlflowClient) -> None:

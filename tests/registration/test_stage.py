@@ -19,6 +19,7 @@ from components.core.platform.tracking import NullTracker
 from components.promotion_gate import stage as judged
 from components.promotion_gate.config import Config as Gate
 from components.registration.config import Config
+from components.registration.provenance import OWN, origins
 from components.registration.stage import run
 from pipelines.commands_evaluate import settled
 from tests.registration.conftest import GOOD, write_evaluation
@@ -38,11 +39,13 @@ def judge(evaluation: Path, tmp_path: Path, name: str) -> Any:
     return json.loads((tmp_path / "gate" / "gate.json").read_text())
 
 
-def register(folders: dict[str, Path], tmp_path: Path, name: str, **changes: Path) -> Any:
+def register(
+    folders: dict[str, Path], tmp_path: Path, name: str, parent: str = "", **changes: Path
+) -> Any:
     """What the gate and then the branch of the pipeline that it chooses do."""
     given = {**folders, **changes}
     verdict = judge(given["evaluation"], tmp_path, name)["verdict"]
-    with mlflow.start_run():
+    with mlflow.start_run(tags={"mlflow.parentRunId": parent} if parent else {}):
         run(
             Config(name=name, reward_name=f"{name}-reward", alias=verdict),
             **given,
@@ -100,6 +103,32 @@ def test_the_same_content_keeps_its_version_and_other_content_gets_another(
         locate("models:/three@champion")
 
 
+def test_the_same_weights_measured_again_are_described_by_what_was_measured_last(
+    run_folders: dict[str, Path], tmp_path: Path
+) -> None:
+    register(run_folders, tmp_path, "again")
+    client = mlflow.MlflowClient()
+    first = client.get_model_version("again", "1")
+    gold = {**GOOD["gold"], "after_mean": 0.47, "difference": 0.013}
+    weights = first.tags["weights"]
+    write_evaluation(tmp_path / "second", {**GOOD, "gold": gold}, weights)
+    # The same weights are no other champion to compare with.
+    assert "champion" not in judge(tmp_path / "second", tmp_path, "again")
+    assert (
+        register(run_folders, tmp_path, "again", evaluation=tmp_path / "second")["version"] == "1"
+    )
+    found = client.get_model_version("again", "1")
+    assert found.tags["weights"] == weights
+    assert found.tags["evaluation"] != first.tags["evaluation"]
+    assert "gold scorer: +0.0130" in found.description
+    assert "Measured again" in found.description
+    # A model that comes after is shown the last figures, not the first.
+    write_evaluation(tmp_path / "other", GOOD, "others")
+    rules = judge(tmp_path / "other", tmp_path, "again")["rules"]
+    shown = {rule["name"]: (rule["after"], rule["champion"]) for rule in rules}
+    assert shown["gold scorer"] == ("0.4", "0.47")
+
+
 def test_no_pickle_is_registered(run_folders: dict[str, Path], tmp_path: Path) -> None:
     register(run_folders, tmp_path, "four")
     folder, _ = locate("models:/four/1")
@@ -127,6 +156,45 @@ def test_the_card_says_what_the_run_measured_and_the_gate_decided(
     assert file.read_text() == card
 
 
+def test_the_card_says_whose_the_parts_are_and_holds_the_recipe(
+    run_folders: dict[str, Path], tmp_path: Path
+) -> None:
+    client = mlflow.MlflowClient()
+    experiment = client.get_experiment_by_name("test")
+    assert experiment is not None
+    parent = client.create_run(experiment.experiment_id, run_name="paper").info.run_id
+    client.log_param(parent, "photos", "s3://photos/flickr")
+    base = "stabilityai/stable-diffusion-xl-base-1.0"
+    recipe = {
+        "name": "paper",
+        "sdxl_finetune": {"base_model": base, "iterations": 400_000},
+        "ddpo_lora": {"epochs": 110},
+        "cluster": {"secret": "pipeline-secrets"},
+    }
+    client.log_dict(parent, recipe, "recipe.json")
+    register(run_folders, tmp_path, "whose", parent)
+    card = client.get_model_version_by_alias("whose", "champion").description
+    theirs = "under the licence of its source, which this run was not told"
+    assert f"- photographs: 512 from s3://photos/flickr, each {theirs}" in card
+    assert "- environments: 200 from polyhaven://200, Poly Haven, CC0-1.0" in card
+    assert f"- base model: {base} (Stability AI, CreativeML Open RAIL++-M" in card
+    assert f"/clip, {theirs}" in card
+    assert f"- sdxl_finetune: base_model = {base}, iterations = 400000" in card
+    assert "- ddpo_lora: epochs = 110" in card
+    assert "pipeline-secrets" not in card
+
+
+def test_the_stand_ins_of_a_run_without_data_are_told_as_such() -> None:
+    data = {"photographs": {"kept": 9, "embedded": 9}, "environments": {"count": 24, "uri": ""}}
+    recipe = {"sdxl_finetune": {"base_model": "small"}}
+    lines = list(origins({"data": data}, recipe, {}, "ViT-L-14|openai"))
+    assert lines[0] == "- photographs: none; 9 renderings by this project stand in for them, " + OWN
+    assert lines[1] == f"- environments: 24, made by this project, {OWN}"
+    assert lines[2].startswith("- base model: small, trained by this project")
+    assert lines[3] == "- CLIP: ViT-L-14|openai (OpenAI, MIT)"
+    assert list(origins({}, {}, {}, "")) == []  # what is not known has no line
+
+
 def test_the_gate_shows_the_champion_before_beside_the_new_model(
     run_folders: dict[str, Path], tmp_path: Path
 ) -> None:
@@ -137,7 +205,13 @@ def test_the_gate_shows_the_champion_before_beside_the_new_model(
     other = {**GOOD, "gold": {**GOOD["gold"], "after_mean": 0.45}}
     write_evaluation(tmp_path / "other", other)
     found = judge(tmp_path / "other", tmp_path, "beside")
-    assert found["champion"] == {"name": "beside", "version": "1"}
+    assert (found["champion"]["name"], found["champion"]["version"]) == ("beside", "1")
+    rows = {row["figure"]: row for row in found["champion"]["figures"]}
+    assert rows["gold score, after"] == {
+        "figure": "gold score, after", "this": 0.45, "champion": 0.4, "change": None
+    }  # fmt: skip
+    assert rows["CLIP score"]["change"] == 0.0
+    assert "category recognised, share" not in rows  # neither run measured it
     beside = {rule["name"]: (rule["after"], rule["champion"]) for rule in found["rules"]}
     assert beside["gold scorer"] == ("0.45", "0.4")
     assert beside["diversity within a prompt"] == ("0.29", "0.29")
@@ -148,7 +222,7 @@ def test_no_branch_registers_against_the_gates_word(
 ) -> None:
     write_evaluation(tmp_path / "poor", {**GOOD, "diversity": {"before": 0.5, "after": 0.1}})
     assert judge(tmp_path / "poor", tmp_path, "wrong")["verdict"] == "candidate"
-    with mlflow.start_run(), pytest.raises(AssertionError):
+    with mlflow.start_run(), pytest.raises(ValueError, match="verdict is candidate"):
         run(
             Config(name="wrong", reward_name="wrong-reward", alias="champion"),
             **run_folders,

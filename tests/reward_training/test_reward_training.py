@@ -76,6 +76,10 @@ def metrics(tmp_path_factory: pytest.TempPathFactory) -> dict:
     for name in ("reward", "gold", "reward_without_tv"):
         assert LinearScorer.load(folder / "out" / name).weight.shape == (DIMENSIONS,)
     assert json.loads((folder / "out" / "clip.json").read_text()) == {"uri": "small"}
+    labelled, unseen = data(), json.loads((folder / "out" / "test_photographs.json").read_text())
+    assert len(unseen) == len(set(unseen)) == sum(labelled.photograph & (labelled.split == "test"))
+    trained = labelled.item[labelled.photograph & (labelled.split != "test")]
+    assert not set(unseen) & set(trained.tolist())
     return json.loads((folder / "out" / "metrics.json").read_text())
 
 

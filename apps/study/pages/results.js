@@ -70,6 +70,11 @@ function checks(found) {
   const rows = [];
   const alpha = found.agreement.krippendorff_alpha;
   if (found.sign_test.between) rows.push(["sign test", `${found.sign_test.between.join(" against ")}: ${found.sign_test.votes.join(" to ")}, p = ${found.sign_test.p_value.toPrecision(2)}`]);
+  for (const one of found.win_rates) {
+    if (one.share === undefined) continue;
+    const people = one.clustered95 ? ` (${interval(one.clustered95)} by participant)` : "";
+    rows.push([`${one.between.join(" over ")}`, `${percent(one.share)} of ${one.votes[0] + one.votes[1]}${people}`]);
+  }
   rows.push(["majority of the comparisons", Object.entries(found.majority.shares).map(([name, share]) => `${name} ${percent(share)}`).join(", ")]);
   rows.push(["Bradley–Terry", Object.entries(found.bradley_terry).map(([name, one]) => `${name} ${one.strength.toFixed(3)}${one.clustered95 ? ` (${one.clustered95.map((bound) => bound.toFixed(3)).join(" – ")})` : ""}`).join(", ")]);
   rows.push(["agreement (Krippendorff's alpha)", alpha === null ? "nothing was judged twice" : `${alpha.toFixed(3)} on ${found.agreement.trials} comparisons`]);

@@ -23,7 +23,8 @@ from components.core.materials.pixels import as_color, read_map
 from components.core.materials.sources import load_pbr_set
 from components.core.materials.specular import to_metallic
 
-_SPECULAR = re.compile(r"(^|[_\-\s.])(spec|specular)$")
+_SPECULAR = re.compile(r"(^|[_\-\s.])(spec|specular)([_\-\s.](\d+k|\d{3,5}|jpe?g|png|exr|tiff?))*$")
+"""The last word but for resolutions and formats, as for the other maps: specular_1k.png."""
 
 
 def slug(prompt: str) -> str:

@@ -28,6 +28,8 @@ FloatArray = npt.NDArray[np.floating]
 
 REWARD = "reward"
 GOLD = "gold"
+TEST_PHOTOGRAPHS = "test_photographs.json"
+"""Beside the scorers: the numbers of the photographs that none of them was trained on."""
 
 
 class RewardFunction(Protocol):

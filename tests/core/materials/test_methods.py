@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pytest
 
 from components.core.errors import UserError
-from components.core.materials.material import FloatArray
+from components.core.materials.material import FloatArray, Material
 from components.core.materials.methods import folders_of, load_method_material, slug
 from components.core.materials.pixels import encode_normals, png_8
 from components.core.materials.specular import to_metallic
@@ -64,6 +64,57 @@ def test_a_diffuse_specular_folder_is_converted(tmp_path: Path) -> None:
     assert material.roughness == pytest.approx(0.3, abs=0.01)
     assert material.metadata["converted_from"] == "specular"
     assert "metallic" not in material.metadata["defaults"]
+
+
+@pytest.mark.parametrize(
+    "name", ["specular_1k", "wall_Spec", "rock-specular-2048", "a_spec_2k_png", "specular.4k"]
+)
+def test_a_specular_map_is_known_by_its_last_word_but_for_its_size(
+    tmp_path: Path, name: str
+) -> None:
+    base, metallic = bases(8), np.ones((8, 8), np.float32)
+    diffuse, specular = split(base, metallic)
+    folder = write(tmp_path / "m", diffuse_1k=diffuse)
+    (folder / f"{name}.png").write_bytes(png_8(specular))
+    assert load_method_material(folder).metallic == pytest.approx(metallic, abs=0.06)
+
+
+@pytest.mark.parametrize("name", ["specular_mask", "inspect", "respec"])
+def test_other_names_are_no_specular_map(tmp_path: Path, name: str) -> None:
+    folder = write(tmp_path / "m", diffuse=bases(8))
+    (folder / f"{name}.png").write_bytes(png_8(np.ones((8, 8, 3), np.float32)))
+    material = load_method_material(folder)
+    assert material.metallic.max() == 0.0
+    assert "metallic" in material.metadata["defaults"]
+
+
+def test_photomats_layout_gets_a_height_from_its_normals(tmp_path: Path) -> None:
+    """Diffuse, specular, roughness and normal; the slopes of the made height are the normals'."""
+    diffuse, specular = split(bases(32), np.zeros((32, 32), np.float32))
+    x = np.arange(32) / 32 * 2 * np.pi
+    height = np.tile(0.5 + 0.2 * np.sin(x), (32, 1)).astype(np.float32)
+    grey = np.full((32, 32), 0.5, np.float32)
+    bumpy = Material(diffuse, height, grey, 0 * grey, "", "rock")
+    maps = {"diffuse": diffuse, "specular": specular, "roughness": np.full((32, 32), 0.3)}
+    folder = write(tmp_path / "p", **maps, normal=encode_normals(bumpy.normal()))
+    found = load_method_material(folder)
+    assert np.corrcoef(found.height.ravel(), height.ravel())[0, 1] > 0.99
+    assert found.metallic.max() < 0.06
+    assert found.metadata["defaults"] == ["height"]
+
+
+def test_stablematerials_layout_is_read_as_it_is(tmp_path: Path) -> None:
+    rng = np.random.default_rng(2)
+    grey = {name: rng.uniform(0, 1, (16, 16)) for name in ("metallic", "roughness", "height")}
+    up = np.zeros((16, 16, 3), np.float32)
+    up[..., 2] = 1.0
+    folder = write(tmp_path / "s", basecolor=bases(), normal=encode_normals(up), **grey)
+    found = load_method_material(folder)
+    assert found.albedo == pytest.approx(bases(), abs=0.01)
+    for name, values in grey.items():
+        assert getattr(found, name) == pytest.approx(values, abs=0.01), name
+    assert found.metadata["defaults"] == []
+    assert "converted_from" not in found.metadata
 
 
 def test_a_metallic_map_is_taken_before_a_specular_one(tmp_path: Path) -> None:
