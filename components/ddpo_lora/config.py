@@ -81,10 +81,15 @@ class Config(BaseModel, frozen=True, extra="forbid"):
     advantages: Literal["history", "group"] = Field(
         "history",
         description="What a sample is compared with: its prompt's recent rewards (DDPO), or the "
-        "samples of its prompt in this epoch alone (GRPO).",
+        "samples of its prompt in this epoch alone (GRPO). With shared_light, those of its prompt "
+        "that share its light stand for the epoch's.",
     )
     advantage_clip: float = Field(5.0, gt=0, description="Advantages are clipped to this size.")
-    statistics_buffer: int = Field(16, ge=1, description="Rewards remembered for each prompt.")
+    statistics_buffer: int = Field(
+        16,
+        ge=1,
+        description="Rewards remembered for each prompt. Of an epoch with more of them all count.",
+    )
     statistics_min_count: int = Field(
         16, ge=1, description="Below this many rewards a prompt is compared with its whole batch."
     )

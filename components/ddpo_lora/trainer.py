@@ -208,15 +208,21 @@ class Trainer:
         return prompts, rollouts, found, plan
 
     def advantages(self, prompts: Sequence[str], found: Gathered) -> list[FloatArray]:
-        """Advantages by forward batch; a dropped sample has 0 and is not remembered."""
+        """Advantages by forward batch; a dropped sample has 0 and is not remembered.
+
+        Samples that share a light are compared among themselves: where a prompt is drawn again in
+        an epoch, those are under another one.
+        """
         rewards = found.scores[REWARD]
         known = np.flatnonzero(np.isfinite(rewards))
         names = [prompts[index] for index in known]
+        each = self._config.samples_per_prompt if self._config.shared_light else len(prompts)
+        draws = [int(index) // each for index in known]
         values = np.zeros(len(prompts))
         if self._config.advantages == "group":
-            values[known] = group_advantages(names, rewards[known])
+            values[known] = group_advantages(names, rewards[known], draws)
         else:
-            values[known] = self._statistics.advantages(names, rewards[known])
+            values[known] = self._statistics.advantages(names, rewards[known], draws)
         return [values[part] for part in parts(len(prompts), self._config.forward_batch)]
 
     def _describe(self, prompts: Sequence[str], found: Gathered) -> Row:
