@@ -28,6 +28,8 @@ FloatArray = npt.NDArray[np.floating]
 
 REWARD = "reward"
 GOLD = "gold"
+COMMON = "common"
+"""The artifact's own reward where another of its scorers is trained on: what such runs share."""
 
 
 class RewardFunction(Protocol):
@@ -145,7 +147,7 @@ def load_reward(
 
     clip = json.loads((folder / "clip.json").read_text(encoding="utf-8"))["uri"]
     features = ClipFeatures.load(clip, device=device)
-    names = {REWARD: scorer, GOLD: GOLD}
+    names = {REWARD: scorer, GOLD: GOLD} | ({COMMON: REWARD} if scorer != REWARD else {})
     scorers = {name: LinearScorer.load(folder / file) for name, file in names.items()}
     for name, linear in scorers.items():
         if len(linear.weight) != features.dimension:
