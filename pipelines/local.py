@@ -59,7 +59,10 @@ class Sources(BaseModel, frozen=True):
 
 
 def run_local(recipe: Recipe, output: Path, sources: Sources, until: str = "") -> dict[str, Any]:
-    """Runs a recipe's pipeline, up to the stage `until` if given, and returns its report."""
+    """Runs a recipe's pipeline, up to the stage `until` if given.
+
+    Returns its report and, under `store`, the keys of the artifacts by stage.
+    """
     check_sources(**sources.model_dump(exclude={"examples", "labels", "preferences"}))
     check_labels(recipe, sources.labels, until)
     check_preferences(sources.preferences)
@@ -77,11 +80,12 @@ def run_local(recipe: Recipe, output: Path, sources: Sources, until: str = "") -
             with lifeline(scratch / "lifeline"), record.publishing():
                 _execute(pipeline, scratch, sources, record, output / "run.log")
             report = record.report(output / "report")
+            keys = record.keys()
         shutil.rmtree(scratch)
         local_registry = os.environ["MLFLOW_TRACKING_URI"].startswith("sqlite:")
         if report.get("model", {}).get("alias") == CHAMPION and local_registry:
             mark_champion(output)
-    return report
+    return {**report, "store": keys}
 
 
 @contextlib.contextmanager

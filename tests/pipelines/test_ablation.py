@@ -1,13 +1,14 @@
 """`realmat ablate`: the right variants, each trained once, curves on the right epochs."""
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from components.core.errors import UserError
-from pipelines.ablation import history_of, prompt_variants, run_ablation, tv_variants
+from pipelines.ablation import curves, history_of, prompt_variants, run_ablation, tv_variants
 from pipelines.cli import main
 from pipelines.recipe import Recipe, load_recipe
 
@@ -55,8 +56,44 @@ def test_a_reports_history_is_found_among_those_of_other_variants(tmp_path: Path
         folder = tmp_path / "store" / "ddpo_lora" / key
         folder.mkdir(parents=True)
         (folder / "history.jsonl").write_text(json.dumps({"epoch": 0, "train_reward": reward}))
-    found = history_of({"ddpo": {"train_reward": [0.25]}}, tmp_path)
-    assert found == [{"epoch": 0, "train_reward": 0.25}]
+    assert history_of("b", tmp_path) == [{"epoch": 0, "train_reward": 0.25}]
+
+
+def test_heldout_curves_are_of_the_scorer_that_all_variants_have() -> None:
+    """Rewards by the scorer that was trained on stay on their own panel, the training one."""
+    row = {"epoch": 0, "train_reward": 0.9, "heldout_reward": 0.8, "heldout_common_reward": 0.4}
+    found = curves([row, {"epoch": 1, "heldout_reward": 0.5}])
+    assert found["train_reward"] == [(0, 0.9)]
+    assert found["heldout_reward"] == [(0, 0.4), (1, 0.5)]
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("kind", ["tv", "prompts"])
+def test_both_ablations_of_the_smoke_recipe(
+    kind: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """From the command to the picture, in one folder: they share what comes before."""
+    output = tmp_path_factory.getbasetemp() / "ablations"
+    arguments = ["ablate", kind, "smoke", "--output", str(output)]
+    assert main([*arguments, *(["--counts", "3"] if kind == "prompts" else [])]) == 0
+    found = json.loads((output / "ablation.json").read_text())
+    assert (output / "ablation.png").read_bytes().startswith(b"\x89PNG")
+    for lines in found.values():
+        assert [epoch for epoch, _ in lines["train_reward"]] == [0, 1]
+        for name in ("heldout_reward", "heldout_gold_reward"):
+            assert [epoch for epoch, _ in lines[name]] == [0, 1, 2]
+    if kind == "prompts":
+        assert list(found) == ["3 prompts"]
+        return
+    first, second = found["with TV"], found["without TV"]
+    # The same model, prompts, seeds and lights, judged by the same scorers before any training.
+    for name in ("heldout_reward", "heldout_gold_reward"):
+        assert first[name][0] == second[name][0]
+    assert first["train_reward"] != second["train_reward"]
+    runs = [run for run in (output / "store").glob("*/*") if (run / "manifest.json").is_file()]
+    stages = Counter(run.parent.name for run in runs)
+    assert stages["ddpo_lora"] == 2
+    assert stages["reward_training"] == stages["prompt_selection"] == 1
 
 
 @pytest.mark.parametrize(
