@@ -1,6 +1,7 @@
 """`realmat ablate`: the right variants, each trained once, curves on the right epochs."""
 
 import json
+import shutil
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from components.core.errors import UserError
 from pipelines.ablation import curves, history_of, prompt_variants, run_ablation, tv_variants
 from pipelines.cli import main
 from pipelines.recipe import Recipe, load_recipe
+from tests.pipelines.conftest import realmat
 
 
 def test_the_papers_numbers_of_prompts_scale_with_the_recipe() -> None:
@@ -68,30 +70,27 @@ def test_heldout_curves_are_of_the_scorer_that_all_variants_have() -> None:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("kind", ["tv", "prompts"])
-def test_both_ablations_of_the_smoke_recipe(
-    kind: str, tmp_path_factory: pytest.TempPathFactory
+def test_an_ablation_of_the_smoke_recipe_from_the_command_to_the_picture(
+    smoke: Path, tmp_path: Path
 ) -> None:
-    """From the command to the picture, in one folder: they share what comes before."""
-    output = tmp_path_factory.getbasetemp() / "ablations"
-    arguments = ["ablate", kind, "smoke", "--output", str(output)]
-    assert main([*arguments, *(["--counts", "3"] if kind == "prompts" else [])]) == 0
-    found = json.loads((output / "ablation.json").read_text())
-    assert (output / "ablation.png").read_bytes().startswith(b"\x89PNG")
-    for lines in found.values():
+    """It trains what no run has trained yet: here one of two variants, all else is in the store."""
+    shutil.copytree(smoke / "store", tmp_path / "out" / "store")
+    done = realmat("ablate", "tv", "smoke", "--output", str(tmp_path / "out"), runs=tmp_path)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    table, picture = (tmp_path / "out" / name for name in ("ablation.json", "ablation.png"))
+    assert done.stdout.split()[-2:] == [str(table), str(picture)]
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    first, second = (json.loads(table.read_text())[name] for name in ("with TV", "without TV"))
+    for lines in (first, second):
         assert [epoch for epoch, _ in lines["train_reward"]] == [0, 1]
         for name in ("heldout_reward", "heldout_gold_reward"):
             assert [epoch for epoch, _ in lines[name]] == [0, 1, 2]
-    if kind == "prompts":
-        assert list(found) == ["3 prompts"]
-        return
-    first, second = found["with TV"], found["without TV"]
     # The same model, prompts, seeds and lights, judged by the same scorers before any training.
     for name in ("heldout_reward", "heldout_gold_reward"):
         assert first[name][0] == second[name][0]
-    assert first["train_reward"] != second["train_reward"]
-    runs = [run for run in (output / "store").glob("*/*") if (run / "manifest.json").is_file()]
-    stages = Counter(run.parent.name for run in runs)
+    assert first["train_reward"][0] != second["train_reward"][0]
+    runs = (tmp_path / "out" / "store").glob("*/*/manifest.json")
+    stages = Counter(run.parent.parent.name for run in runs)
     assert stages["ddpo_lora"] == 2
     assert stages["reward_training"] == stages["prompt_selection"] == 1
 
