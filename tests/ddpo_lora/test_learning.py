@@ -69,9 +69,11 @@ def test_brightness_climbs(climbs: list[float]) -> None:
 def test_brightness_climbs_when_a_window_alone_is_noisy_and_its_start_shared(
     tmp_path: Path,
 ) -> None:
+    """With transitions weighted by their variance, as in `laptop`: samples that branch off late
+    hardly differ, and their group's deviation is small too."""
     changes = {
         "steps": 6, "window": 2, "window_stride": 2, "branch": True, "samples_per_prompt": 4,
-        "advantages": "group", "shared_light": True,
+        "advantages": "group", "shared_light": True, "transition_weighting": "variance",
     }  # fmt: skip
     assert rise(brightness, 0, tmp_path, **changes) > 0.2
 

@@ -205,14 +205,14 @@ def test_heldout_measurement_is_repeatable(tmp_path: Path) -> None:
 def test_a_toy_reward_rises(tmp_path: Path) -> None:
     config = micro_config(
         epochs=10, samples_per_epoch=128, batch_size=64, forward_batch=64, steps=3,
-        learning_rate=2e-2, clip_range=0.1, statistics_min_count=16,
+        learning_rate=5e-3, clip_range=0.1, statistics_min_count=16,
         heldout_every=8, heldout_samples=64,
     )  # fmt: skip
     history = trainer(config, tmp_path).run()
     spread = history[0]["train_reward_std"]
-    assert history[-1]["heldout_reward"] - history[0]["heldout_reward"] > 0.4 * spread
+    assert history[-1]["heldout_reward"] - history[0]["heldout_reward"] > 0.3 * spread
     trained = [row["train_reward"] for row in history[:-1]]
-    assert np.mean(trained[-3:]) - trained[0] > 0.4 * spread
+    assert np.mean(trained[-3:]) - trained[0] > 0.3 * spread
 
 
 def test_the_kl_penalty_keeps_the_policy_near_its_origin(tmp_path: Path) -> None:
