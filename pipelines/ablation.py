@@ -24,6 +24,8 @@ CURVES = {
     "heldout_reward": "held-out prompts",
     "heldout_gold_reward": "held-out prompts, gold scorer",
 }
+COMMON = {"heldout_reward": "heldout_common_reward"}
+"""Where a history has the second, it stands for the first."""
 
 Settings = list[str]
 Run = Callable[[Recipe, Path], list[dict[str, Any]]]
@@ -75,11 +77,18 @@ def run_ablation(
 
 
 def curves(history: Sequence[Mapping[str, Any]]) -> dict[str, list[tuple[int, float]]]:
-    """(epoch, mean reward) by curve, from the rows of a history."""
-    return {
-        name: [(int(row["epoch"]), float(row[name])) for row in history if name in row]
-        for name in CURVES
-    }
+    """(epoch, mean reward) by curve, from the rows of a history.
+
+    Held-out rewards are by the reward with total variation in all variants, also in one that is
+    trained on another: scores by two scorers cannot be compared.
+    """
+    found: dict[str, list[tuple[int, float]]] = {name: [] for name in CURVES}
+    for row in history:
+        for name, points in found.items():
+            value = row.get(COMMON.get(name, name), row.get(name))
+            if value is not None:
+                points.append((int(row["epoch"]), float(value)))
+    return found
 
 
 def figure(found: Mapping[str, Mapping[str, Sequence[tuple[int, float]]]]) -> "Figure":
@@ -99,15 +108,11 @@ def figure(found: Mapping[str, Mapping[str, Sequence[tuple[int, float]]]]) -> "F
 def _train(recipe: Recipe, output: Path) -> list[dict[str, Any]]:
     from pipelines.local import Sources, run_local
 
-    report = run_local(recipe, output, Sources(), until="ddpo_lora")
-    return history_of(report, output)
+    (key,) = run_local(recipe, output, Sources(), until="ddpo_lora")["store"]["ddpo_lora"]
+    return history_of(key, output)
 
 
-def history_of(report: Mapping[str, Any], output: Path) -> list[dict[str, Any]]:
-    """The history behind a report's curves; the store has one for each variant trained so far."""
-    for file in (output / "store" / "ddpo_lora").glob("*/history.jsonl"):
-        rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
-        rewards = [row["train_reward"] for row in rows if "train_reward" in row]
-        if rewards == report["ddpo"]["train_reward"]:
-            return rows
-    raise FileNotFoundError(f"{output} holds no history of the run that has just ended")
+def history_of(key: str, output: Path) -> list[dict[str, Any]]:
+    """The history of a run; the store has one for each variant trained so far, by its key."""
+    file = output / "store" / "ddpo_lora" / key / "history.jsonl"
+    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]

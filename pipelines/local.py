@@ -65,7 +65,9 @@ def run_local(
     until: str = "",
     ablation: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Runs a recipe's pipeline, up to the stage `until` if given, and returns its report.
+    """Runs a recipe's pipeline, up to the stage `until` if given.
+
+    Returns its report and, under `store`, the keys of the artifacts by stage.
 
     ablation: see `PipelineRecord.report`.
     """
@@ -86,11 +88,12 @@ def run_local(
             with lifeline(scratch / "lifeline"), record.publishing():
                 _execute(pipeline, scratch, sources, record, output / "run.log")
             report = record.report(output / "report", ablation)
+            keys = record.keys()
         shutil.rmtree(scratch)
         local_registry = os.environ["MLFLOW_TRACKING_URI"].startswith("sqlite:")
         if report.get("model", {}).get("alias") == CHAMPION and local_registry:
             mark_champion(output)
-    return report
+    return {**report, "store": keys}
 
 
 @contextlib.contextmanager

@@ -120,6 +120,10 @@ class PipelineRecord:
         lines = {stage: [line for line in done if line["stage"] == stage] for stage in STAGES}
         return {stage: found for stage, found in lines.items() if found}
 
+    def keys(self) -> dict[str, list[str]]:
+        """Returns under which keys the store keeps what the finished stages made."""
+        return {s: [line["key"] for line in lines] for s, lines in self.finished().items()}
+
     def failure(self, log: Path) -> Exception:
         """Returns the exception that says why the pipeline stopped."""
         last = culprit(self.lines())

@@ -12,7 +12,8 @@ from xdist.scheduler import LoadScopeScheduling
 
 LONGEST = tuple(f"tests/pipelines/test_{name}.py" for name in ("smoke", "stack", "stack_parts"))
 LABELING = ("tests/labeling/test_server.py", "tests/labeling/test_server_runs.py")
-TOGETHER = {**dict.fromkeys(LONGEST, "smoke"), **dict.fromkeys(LABELING, "labeling")}
+SMOKE = (*LONGEST, "tests/pipelines/test_ablation.py")
+TOGETHER = {**dict.fromkeys(SMOKE, "smoke"), **dict.fromkeys(LABELING, "labeling")}
 """Files that share a run of the smoke recipe, or a Label Studio server."""
 LISTED = 12
 OURS = ("AWS_", "LABEL_STUDIO_", "MLFLOW_TRACKING_", "REALMAT_")
@@ -48,6 +49,12 @@ class ByFile(LoadScopeScheduling):  # type: ignore[misc]
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
         return TOGETHER.get(file, file)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--strict-aims", action="store_true", help="a benchmark that misses an aim fails"
+    )
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:

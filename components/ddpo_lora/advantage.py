@@ -6,7 +6,7 @@ al. 2023, "Training Diffusion Models with Reinforcement Learning", section 5.3; 
 """
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -22,8 +22,10 @@ ROUNDINGS = 4
 class PromptStatistics:
     """The last `buffer` rewards of every prompt, and the advantages that follow from them.
 
-    A prompt with fewer than `min_count` remembered rewards is compared with the batch it came in:
-    the mean and deviation of a handful of numbers say little about the prompt.
+    A sample's own group, the samples of its prompt that come together, is always part of what it
+    is compared with, also where the group is larger than the buffer. A prompt with fewer than
+    `min_count` known rewards is compared with the batch it came in: the mean and deviation of a
+    handful of numbers say little about the prompt.
     """
 
     def __init__(self, buffer: int, min_count: int) -> None:
@@ -33,27 +35,36 @@ class PromptStatistics:
         self._min_count = min_count
         self._rewards: dict[str, deque[float]] = {}
 
-    def advantages(self, prompts: Sequence[str], rewards: npt.ArrayLike) -> FloatArray:
+    def advantages(
+        self,
+        prompts: Sequence[str],
+        rewards: npt.ArrayLike,
+        draws: Sequence[int] | None = None,
+    ) -> FloatArray:
         """Remember `rewards` (N,), one per prompt, and return the N advantages as float64.
 
         Integer rewards are accepted: they are converted before anything is subtracted.
+
+        draws: a number per sample; samples of one prompt with different ones are groups of their
+        own, remembered one after the other. None: all of a prompt's samples are one group.
         """
         values = np.asarray(rewards, dtype=np.float64)
         if values.shape != (len(prompts),):
             raise ValueError(f"{len(prompts)} prompts but rewards of shape {values.shape}")
         if not np.isfinite(values).all():
             raise ValueError("a reward is not finite")
-        for prompt, value in zip(prompts, values, strict=True):
-            self._rewards.setdefault(prompt, deque(maxlen=self._buffer)).append(float(value))
-        means, deviations = np.empty_like(values), np.empty_like(values)
-        for index, prompt in enumerate(prompts):
-            remembered = np.asarray(self._rewards[prompt])
-            basis = remembered if remembered.size >= self._min_count else values
-            if all_equal(np.append(basis, values[index])):
-                means[index], deviations[index] = values[index], 0.0
-            else:
-                means[index], deviations[index] = basis.mean(), basis.std()
-        return (values - means) / (deviations + SMALLEST_DEVIATION)
+        result = np.zeros_like(values)
+        for prompt, own in _groups(prompts, draws):
+            remembered = self._rewards.setdefault(prompt, deque(maxlen=self._buffer))
+            known = np.concatenate([np.asarray(remembered, dtype=np.float64), values[own]])
+            basis = known[-max(self._buffer, len(own)) :]
+            if basis.size < self._min_count:
+                basis = values
+            if not all_equal(basis):
+                deviation = basis.std() + SMALLEST_DEVIATION
+                result[own] = (values[own] - basis.mean()) / deviation
+            remembered.extend(values[own].tolist())
+        return result
 
     def count(self, prompt: str) -> int:
         """How many rewards are remembered for `prompt`."""
@@ -70,23 +81,34 @@ class PromptStatistics:
         }
 
 
-def group_advantages(prompts: Sequence[str], rewards: npt.ArrayLike) -> FloatArray:
+def group_advantages(
+    prompts: Sequence[str], rewards: npt.ArrayLike, draws: Sequence[int] | None = None
+) -> FloatArray:
     """Advantages (N,) of rewards (N,) within the samples of the same prompt (Shao et al. 2024).
 
     Nothing is remembered: each epoch's group is its own baseline. A prompt with one sample, or
-    with equal rewards, has advantage 0.
+    with equal rewards, has advantage 0. draws: as in `PromptStatistics.advantages`.
     """
     values = np.asarray(rewards, dtype=np.float64)
     if values.shape != (len(prompts),):
         raise ValueError(f"{len(prompts)} prompts but rewards of shape {values.shape}")
-    names = np.asarray(prompts)
     result = np.zeros_like(values)
-    for prompt in dict.fromkeys(prompts):
-        own = names == prompt
+    for _, own in _groups(prompts, draws):
         if not all_equal(values[own]):
             deviation = values[own].std() + SMALLEST_DEVIATION
             result[own] = (values[own] - values[own].mean()) / deviation
     return result
+
+
+def _groups(
+    prompts: Sequence[str], draws: Sequence[int] | None
+) -> Iterator[tuple[str, npt.NDArray[np.intp]]]:
+    """Every group's prompt and the places of its samples, the first group first."""
+    found: dict[tuple[str, int], list[int]] = {}
+    for place, key in enumerate(zip(prompts, draws or [0] * len(prompts), strict=True)):
+        found.setdefault(key, []).append(place)
+    for (prompt, _), places in found.items():
+        yield prompt, np.array(places)
 
 
 def all_equal(rewards_n: FloatArray) -> bool:

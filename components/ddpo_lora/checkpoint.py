@@ -22,14 +22,19 @@ from components.core.errors import UserError
 
 _PREFIX = "checkpoint-"
 _BEST = "best.safetensors"
+_OF_ANOTHER = (
+    "of another base model or rank: remove it to start again, or give the model that it was begun "
+    "with"
+)
 
 
 @dataclass
 class Progress:
     """How far a run has come: finished epochs, the history rows and the per-prompt rewards.
 
-    norms and stopping: the states of the gradient safeguard and of the early stop; heldout_start:
-    the rewards that later held-out measurements are compared with.
+    steps: optimizer steps taken; base: hash of the UNet below the adapter ("": not known); norms
+    and stopping: the states of the gradient safeguard and of the early stop; heldout_start: the
+    scores, by scorer, that later held-out measurements are compared with.
     """
 
     epoch: int
@@ -37,7 +42,9 @@ class Progress:
     statistics: dict[str, list[float]]
     norms: list[float] = field(default_factory=list)
     stopping: dict[str, Any] = field(default_factory=dict)
-    heldout_start: list[float] | None = None
+    heldout_start: dict[str, list[float]] = field(default_factory=dict)
+    steps: int = 0
+    base: str = ""
 
 
 def save_checkpoint(
@@ -69,13 +76,20 @@ def load_checkpoint(
     folder: Path,
     parameters: Mapping[str, torch.nn.Parameter],
     optimizer: torch.optim.Optimizer,
+    base: str = "",
 ) -> Progress | None:
-    """Restore the newest checkpoint into `parameters` and `optimizer`; None if there is none."""
+    """Restore the newest checkpoint into `parameters` and `optimizer`; None if there is none.
+
+    base: hash of the UNet below the adapter; UserError if the checkpoint's is another.
+    """
     found = _checkpoints(folder)
     if not found:
         return None
     tensors = load_file(found[-1] / "tensors.safetensors")
+    progress = Progress(**json.loads((found[-1] / "progress.json").read_text(encoding="utf-8")))
     _check(found[-1], tensors, parameters)
+    if base and progress.base and base != progress.base:
+        raise UserError(f"{found[-1]} belongs to the adapter {_OF_ANOTHER}")
     with torch.no_grad():
         for name, parameter in parameters.items():
             parameter.copy_(tensors[f"weight/{name}"])
@@ -84,10 +98,11 @@ def load_checkpoint(
         if kind == "optimizer":
             moment, _, name = rest.partition("/")
             parameter = parameters[name]
-            # AdamW keeps its step count on the CPU, the moments beside the weights.
-            place = "cpu" if moment == "step" else parameter.device
+            # The moments lie beside the weights; AdamW's step count does only if it is fused.
+            fused = bool(optimizer.param_groups[0].get("fused"))
+            place = parameter.device if moment != "step" or fused else torch.device("cpu")
             optimizer.state[parameter][moment] = tensor.to(place)
-    return Progress(**json.loads((found[-1] / "progress.json").read_text(encoding="utf-8")))
+    return progress
 
 
 def save_best(folder: Path, parameters: Mapping[str, torch.nn.Parameter]) -> None:
@@ -112,10 +127,7 @@ def _check(
     """UserError unless the checkpoint holds an adapter of the same shape."""
     kept = {k.removeprefix("weight/"): v.shape for k, v in tensors.items() if k[:7] == "weight/"}
     if kept != {name: parameter.shape for name, parameter in parameters.items()}:
-        raise UserError(
-            f"{checkpoint} belongs to the adapter of another base model or rank: remove it to "
-            "start again, or give the model that it was begun with"
-        )
+        raise UserError(f"{checkpoint} belongs to the adapter {_OF_ANOTHER}")
 
 
 def _checkpoints(folder: Path) -> list[Path]:

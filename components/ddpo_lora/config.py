@@ -81,10 +81,15 @@ class Config(BaseModel, frozen=True, extra="forbid"):
     advantages: Literal["history", "group"] = Field(
         "history",
         description="What a sample is compared with: its prompt's recent rewards (DDPO), or the "
-        "samples of its prompt in this epoch alone (GRPO).",
+        "samples of its prompt in this epoch alone (GRPO). With shared_light, those of its prompt "
+        "that share its light stand for the epoch's.",
     )
     advantage_clip: float = Field(5.0, gt=0, description="Advantages are clipped to this size.")
-    statistics_buffer: int = Field(16, ge=1, description="Rewards remembered for each prompt.")
+    statistics_buffer: int = Field(
+        16,
+        ge=1,
+        description="Rewards remembered for each prompt. Of an epoch with more of them all count.",
+    )
     statistics_min_count: int = Field(
         16, ge=1, description="Below this many rewards a prompt is compared with its whole batch."
     )
@@ -101,7 +106,8 @@ class Config(BaseModel, frozen=True, extra="forbid"):
         0,
         ge=0,
         description="The run ends, with the adapter that was best, when so many held-out "
-        "measurements in a row find the gold score below its start; 0 switches this off.",
+        "measurements in a row find the gold score below that of the best one; if the last "
+        "measurement of a run does, the best adapter is returned to. 0 switches this off.",
     )
     scorer: Literal["reward", "reward_without_tv"] = Field(
         "reward", description="What is trained on; the other is for the ablation of figure 8."
@@ -115,7 +121,8 @@ class Config(BaseModel, frozen=True, extra="forbid"):
         0,
         ge=0,
         description="Processes that render; a crash or a late rendering then costs one sample. "
-        "0: the training process renders.",
+        "0: the training process renders, and a crash of the renderer ends it: the run continues "
+        "from its last epoch when it is started again.",
     )
     render_timeout: float = Field(
         120.0,

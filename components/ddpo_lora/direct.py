@@ -75,7 +75,10 @@ class Direct:
         plan: Sequence[Sequence[Task]],
         clock: Clock,
     ) -> tuple[npt.NDArray[np.float64], dict[str, float]]:
-        """The rewards (N,) of the epoch's samples, each by the policy that made it, and metrics."""
+        """The rewards (N,) of the epoch's samples, each by the policy that made it, and metrics.
+
+        A reward that is not finite is NaN: its sample was dropped.
+        """
         batches = parts(len(prompts), self._config.forward_batch)
         owner = owners([list(tasks) for tasks in plan], len(batches), self._group.size)
         rewards, reports = np.zeros(len(prompts)), []
@@ -101,15 +104,33 @@ class Direct:
         share: float,
         clock: Clock,
     ) -> npt.NDArray[np.float64]:
-        """Add a forward batch's share of the gradient; its rewards (B,)."""
+        """Add a forward batch's share of the gradient; its rewards (B,).
+
+        A sample without a finite reward is left out, and the others passed through again: in one
+        backward pass its NaN would reach the adapter whatever its weight.
+        """
         with clock.phase("sample"):
             rollout = self._policy.roll_out(prompts[part], seeds[part])
+        numbers = np.arange(len(prompts))[part]
         with clock.phase("update"):
-            latents = last_steps(self._policy.model, rollout, self._config)
-            grids = self._policy.model.decode_with_gradient(latents)
-            rewards_b = reward(grids, range(len(prompts))[part])
-            (-rewards_b.mean() * share).backward()
-        return rewards_b.detach().double().cpu().numpy()
+            rewards_b = self._judge(reward, rollout, numbers)
+            values = rewards_b.detach().double().cpu().numpy()
+            known = np.flatnonzero(np.isfinite(values))
+            if len(known) < len(values):
+                values[~np.isfinite(values)] = np.nan
+                if not len(known):
+                    return values
+                rewards_b = self._judge(reward, rollout[known.tolist()], numbers[known])
+            (-rewards_b.sum() / len(values) * share).backward()
+        return values
+
+    def _judge(
+        self, reward: Differentiable, rollout: Rollout, numbers: npt.NDArray[np.int64]
+    ) -> Tensor:
+        """Rewards (B,) of a rollout whose samples have these numbers in the epoch."""
+        latents = last_steps(self._policy.model, rollout, self._config)
+        grids = self._policy.model.decode_with_gradient(latents)
+        return reward(grids, numbers.tolist())
 
 
 def last_steps(model: TextToImage, rollout: Rollout, config: Config) -> Tensor:

@@ -2,15 +2,18 @@
 
 The gold scorer was trained on other judgements than the reward. While materials become more
 realistic both rise; when the policy exploits the reward's errors, only the reward does. Held-out
-measurements repeat prompts, seeds and lights, so a change is judged sample by sample.
+measurements repeat prompts, seeds and lights, so a change is judged sample by sample, and against
+the best measurement: a gold score that rises and then falls back has been hacked too.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+Scores = Sequence[float] | npt.NDArray[np.floating[Any]]
 
 ERRORS = 2.0
 """Standard errors by which the mean must have fallen to be more than noise."""
@@ -21,8 +24,7 @@ def fell(start: npt.ArrayLike, now: npt.ArrayLike) -> bool:
 
     Samples that are not finite in either are left out; fewer than two say nothing.
     """
-    change = np.asarray(now, np.float64) - np.asarray(start, np.float64)
-    change = change[np.isfinite(change)]
+    change = _changes(start, now)
     if change.size < 2:
         return False
     return bool(change.mean() < -ERRORS * change.std(ddof=1) / np.sqrt(change.size))
@@ -30,15 +32,15 @@ def fell(start: npt.ArrayLike, now: npt.ArrayLike) -> bool:
 
 @dataclass
 class EarlyStop:
-    """Counts held-out measurements in a row whose gold scores are below the first one's.
+    """Counts held-out measurements in a row whose gold scores are below the best one's.
 
     patience: as many end the run; 0 switches this off.
+    best: the gold scores (N,) of the best measurement so far.
     """
 
     patience: int
-    start: list[float] | None = None
+    best: list[float] | None = None
     below: int = 0
-    best: float = field(default=-np.inf)
 
     @property
     def active(self) -> bool:
@@ -50,24 +52,37 @@ class EarlyStop:
         """Whether the run has to end."""
         return self.active and self.below >= self.patience
 
-    def observe(self, gold_n: Sequence[float] | npt.NDArray[np.floating[Any]]) -> bool:
-        """Take note of a measurement (N,); returns whether it is the best one so far."""
-        scores = np.asarray(gold_n, np.float64)
-        if self.start is None:
-            self.start = [float(score) for score in scores]
-        self.below = self.below + 1 if fell(self.start, scores) else 0
-        known = scores[np.isfinite(scores)]
-        better = known.size > 0 and float(known.mean()) > self.best
+    def observe(self, gold_n: Scores) -> bool:
+        """Take note of a measurement (N,); returns whether it is the best one so far.
+
+        Two measurements are compared on the samples that both have.
+        """
+        better = self.best is None or _mean_change(self.best, gold_n) > 0.0
+        self.below = self.below + 1 if self.behind(gold_n) else 0
         if better:
-            self.best = float(known.mean())
+            self.best = [float(score) for score in np.asarray(gold_n, np.float64)]
         return better
+
+    def behind(self, gold_n: Scores) -> bool:
+        """Whether a measurement (N,) is below the best one, beyond noise."""
+        return self.best is not None and fell(self.best, gold_n)
 
     def state(self) -> dict[str, Any]:
         """For a checkpoint."""
-        best = self.best if np.isfinite(self.best) else None
-        return {"start": self.start, "below": self.below, "best": best}
+        return {"best": self.best, "below": self.below}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Replace what was observed by a `state()` of before."""
-        self.start, self.below = state["start"], state["below"]
-        self.best = -np.inf if state["best"] is None else state["best"]
+        self.best, self.below = state["best"], state["below"]
+
+
+def _changes(start: npt.ArrayLike, now: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """Of the samples that are finite in both."""
+    change = np.asarray(now, np.float64) - np.asarray(start, np.float64)
+    return change[np.isfinite(change)]
+
+
+def _mean_change(start: npt.ArrayLike, now: npt.ArrayLike) -> float:
+    """0 if the two have no sample in common."""
+    change = _changes(start, now)
+    return float(change.mean()) if change.size else 0.0

@@ -5,10 +5,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from components.core.realism.reward import GOLD, REWARD
+from components.core.realism.reward import COMMON, GOLD, REWARD
 from components.ddpo_lora.metrics import diversity
 from components.ddpo_lora.parallel import Group
 from components.ddpo_lora.scoring import Scored
+
+NAMES = (REWARD, GOLD, COMMON)
+"""Scorers whose scores the processes exchange, whether they have them or not."""
 
 
 @dataclass(frozen=True)
@@ -29,19 +32,21 @@ class Gathered:
 
 def alone(rewards_n: npt.NDArray[np.float64]) -> Gathered:
     """Rewards that all processes know, without a gold score."""
-    return Gathered({REWARD: rewards_n, GOLD: np.full_like(rewards_n, np.nan)}, None)
+    scores = {name: np.full_like(rewards_n, np.nan) for name in NAMES}
+    return Gathered(scores | {REWARD: rewards_n}, None)
 
 
 def gathered(found: tuple[list[int], Scored], count: int, group: Group) -> Gathered:
     """Bring together a round of `count` samples; `found` as `Round.finish` returns it."""
     numbers, scored = found
-    own = np.zeros((2, count))
+    own = np.zeros((len(NAMES), count))
     missing = np.full(len(numbers), np.nan)
-    for row, name in enumerate((REWARD, GOLD)):
+    for row, name in enumerate(NAMES):
         own[row, numbers] = scored.scores.get(name, missing)
     # Infinities of two processes could not be added up.
     own[~np.isfinite(own)] = np.nan
-    reward, gold = group.sum(own)
+    sums = group.sum(own)
     apart = diversity(scored.features_nd)
     total, known = group.sum([0.0 if apart is None else apart, float(apart is not None)])
-    return Gathered({REWARD: reward, GOLD: gold}, float(total / known) if known else None)
+    scores = dict(zip(NAMES, sums, strict=True))
+    return Gathered(scores, float(total / known) if known else None)

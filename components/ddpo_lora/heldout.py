@@ -6,9 +6,10 @@ import numpy as np
 import numpy.typing as npt
 
 from components.core.platform.seeds import derive_seed
-from components.core.realism.reward import GOLD, REWARD, RealismReward
+from components.core.realism.reward import COMMON, GOLD, REWARD, RealismReward
 from components.ddpo_lora.clock import Clock
 from components.ddpo_lora.config import Config
+from components.ddpo_lora.dropped import check_dropped
 from components.ddpo_lora.gathering import gathered
 from components.ddpo_lora.history import Row
 from components.ddpo_lora.interruption import Pause, no_pause
@@ -20,6 +21,9 @@ from components.ddpo_lora.scoring import Scoring
 
 FloatArray = npt.NDArray[np.float64]
 
+OTHERS = {GOLD: "heldout_gold_reward", COMMON: "heldout_common_reward"}
+CHANGES = {REWARD: "heldout_change", GOLD: "heldout_gold_change"}
+"""Of these the change since the first measurement is given with its interval."""
 MISSING = 128
 """Grey level of a picture that could not be rendered."""
 
@@ -40,7 +44,7 @@ class Heldout:
         self._policy, self._scoring, self._config, self._group = policy, scoring, config, group
         self._prompts, self._categories = list(prompts), categories
         self._pause = pause
-        self.start: list[float] | None = None  # rewards of the first measurement
+        self.start: dict[str, list[float]] = {}  # each sample's first known score, by scorer
 
     def measure(self, clock: Clock) -> tuple[Row, FloatArray]:
         """Metrics of the held-out rewards, and the gold scores (N,), NaN where there is none."""
@@ -61,17 +65,27 @@ class Heldout:
                     latents = self._policy.sample(prompts[part], seeds[part])
                     scoring.add(range(len(prompts))[part], latents)
             found = gathered(scoring.finish(), len(prompts), self._group)
+        check_dropped(
+            found.scores[REWARD], config.max_dropped, self._scoring.failures, "held-out samples"
+        )
         kinds = [self._categories[p] for p in prompts] if self._categories else []
         row: Row = reward_metrics("heldout_reward", found.scores[REWARD], kinds)
-        gold = reward_metrics("heldout_gold_reward", found.scores[GOLD])
-        row |= {key: value for key, value in gold.items() if "_q" not in key}
-        rewards = found.scores[REWARD]
-        if self.start is None:
-            self.start = [float(value) for value in rewards]
-        row |= paired_change("heldout_change", np.array(self.start), rewards)
+        row["heldout_dropped"] = float(found.dropped)
+        for name, key in OTHERS.items():
+            other = reward_metrics(key, found.scores[name])
+            row |= {key: value for key, value in other.items() if "_q" not in key}
+        for name, key in CHANGES.items():
+            row |= paired_change(key, self._first(name, found.scores[name]), found.scores[name])
         if found.diversity is not None:
             row["heldout_diversity"] = found.diversity
         return row, found.scores[GOLD]
+
+    def _first(self, name: str, scores_n: FloatArray) -> FloatArray:
+        """The scores (N,) that changes are counted from: a sample's first that was not dropped."""
+        start = np.array(self.start.get(name, scores_n), np.float64)
+        start = np.where(np.isfinite(start), start, scores_n)
+        self.start[name] = [float(value) for value in start]
+        return start
 
     @property
     def shows(self) -> bool:

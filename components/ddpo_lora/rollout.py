@@ -45,6 +45,16 @@ class Rollout:
     trajectory: Trajectory
     columns: Mapping[int, int]
 
+    def __getitem__(self, rows: list[int]) -> "Rollout":
+        """Some of its trajectories."""
+        whole = self.trajectory
+        return Rollout(
+            tuple(self.prompts[row] for row in rows),
+            self.embeds[rows],
+            Trajectory(whole.latents_bschw[rows], whole.log_probs_bs[rows], whole.transitions_s),
+            self.columns,
+        )
+
     def grids(self, model: TextToImage) -> npt.NDArray[np.float32]:
         """The materials at the trajectories' ends, decoded: (B, 2H, 2W, 3) in [0, 1]."""
         return decode_grids(model, self.trajectory.latents_bschw[:, -1])

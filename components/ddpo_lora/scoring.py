@@ -6,6 +6,8 @@ renderings in the order of their samples, in batches of one size. So overlapping
 score is known, and nothing else.
 
 A sample whose rendering failed, or whose score is not finite, is dropped: its scores are NaN.
+Where more samples of a round are lost than may be, or nothing at all can be rendered, that is said
+at once: at full size the rest of the round would take minutes and come to nothing.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ from torch import Tensor
 from components.core.realism.reward import REWARD, RealismReward, RewardFunction
 from components.core.rendering.batch import Light
 from components.ddpo_lora.clock import Clock
+from components.ddpo_lora.dropped import too_many_dropped
 
 FloatArray = npt.NDArray[np.floating[Any]]
 Grids = npt.NDArray[np.float32]
@@ -36,6 +39,8 @@ Render = Callable[[Grids, Sequence[Light]], Sequence[Image | None]]
 
 TOGETHER = 4
 """Batches, at most, that are rendered at once while sampling goes on."""
+TRIES = 8
+"""Samples that may fail to render before the first one succeeds."""
 CLIP_BATCH = 64
 """Renderings whose features are computed at once; `ClipFeatures` has the same."""
 
@@ -62,6 +67,7 @@ class Scoring:
             a round with all grids.
         render: renders in place of the reward's own renderer (`RenderPool`).
         overlap: decode, render and score in a thread while the caller goes on.
+        max_dropped: share of a round's samples that may have no reward; UserError beyond it.
     """
 
     def __init__(
@@ -71,9 +77,12 @@ class Scoring:
         *,
         render: Render | None = None,
         overlap: bool = False,
+        max_dropped: float = 1.0,
     ) -> None:
         self.decode, self.reward, self.overlap = decode, reward, overlap
+        self.max_dropped = max_dropped
         self.render: Render | None = render
+        self.fragile = render is not None
         if render is None and isinstance(reward, RealismReward):
             self.render = lambda grids, lights: list(reward.render(grids, lights))
         self.thread: ThreadPoolExecutor | None = None
@@ -114,7 +123,7 @@ class Scoring:
         """A round of `count` samples, whose lights are drawn from `rng` now."""
         if isinstance(self.reward, RealismReward):
             lights = self.reward.draw(count, rng, lights_per_sample, sharing)
-            return _Stream(self, self.reward, clock, lights, lights_per_sample)
+            return _Stream(self, self.reward, clock, lights, lights_per_sample, count)
         return _Whole(self, self.reward, clock, rng, lights_per_sample, sharing)
 
 
@@ -145,6 +154,9 @@ class Round(ABC):
         """Hand over samples by their number in the round; batches in ascending order."""
         thread = self._scoring.thread
         self._handed += 1
+        for future in self._futures:
+            if future.done():
+                future.result()  # raises what went wrong
         if thread is None:
             self._take(numbers, latents_bchw)
         else:
@@ -210,8 +222,11 @@ class _Stream(Round):
         clock: Clock,
         lights: Sequence[Light],
         lights_per_sample: int,
+        count: int,
     ) -> None:
         super().__init__(scoring, clock)
+        self._count = count
+        self._rendered = 0  # samples that were tried
         self._reward = reward
         self._lights = lights
         self._per_sample = lights_per_sample
@@ -230,7 +245,10 @@ class _Stream(Round):
         # Where rendering is behind, several batches go out together: no render process is idle
         # while the last picture of a batch is made.
         behind = self._taken < self._handed and len(self._waiting) < TOGETHER
-        if self._scoring.overlap and not behind:
+        # In series everything is rendered at the end, but for what shows that it can be.
+        untried = self._scoring.fragile and not self._complete
+        due = not behind if self._scoring.overlap else untried
+        if due:
             self._render()
             self._look(CLIP_BATCH)
 
@@ -251,6 +269,17 @@ class _Stream(Round):
             if len(own) == each:
                 self._complete.append(number)
                 self._images += own
+        self._rendered += len(numbers)
+        self._check()
+
+    def _check(self) -> None:
+        """UserError if what is lost already is too much, or nothing succeeds."""
+        lost = self._rendered - len(self._complete)
+        limit = self._scoring.max_dropped
+        hopeless = limit < 1.0 and lost >= TRIES and not self._complete
+        if hopeless or lost > limit * self._count:
+            reason = (self._scoring.failures or ["they could not be rendered"])[-1]
+            raise too_many_dropped(lost, f"the first {self._rendered} samples", reason)
 
     def _look(self, least: int) -> None:
         """Features of whole batches of renderings while at least `least` are there."""

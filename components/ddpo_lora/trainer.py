@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from components.core.diffusion.lora import base_hash
 from components.core.diffusion.model import TextToImage
 from components.core.errors import UserError
 from components.core.platform.seeds import derive_seed
@@ -29,15 +30,17 @@ from components.ddpo_lora.checkpoint import (
 from components.ddpo_lora.clock import Clock
 from components.ddpo_lora.config import Config
 from components.ddpo_lora.direct import Begin, Direct
+from components.ddpo_lora.dropped import check_dropped
 from components.ddpo_lora.early_stop import EarlyStop
 from components.ddpo_lora.gathering import Gathered, alone, gathered
 from components.ddpo_lora.heldout import Heldout
 from components.ddpo_lora.history import Row
 from components.ddpo_lora.interruption import Interruption
-from components.ddpo_lora.metrics import flat, reward_metrics
+from components.ddpo_lora.metrics import reward_metrics
 from components.ddpo_lora.parallel import Group
 from components.ddpo_lora.plan import Task, owners, plan_update, trained_transitions
 from components.ddpo_lora.policy import Policy
+from components.ddpo_lora.reporting import Reporter
 from components.ddpo_lora.rollout import Rollout, draw_prompts, parts
 from components.ddpo_lora.scoring import Render, Scoring
 from components.ddpo_lora.strips import save_strip, strip_file, strip_name
@@ -77,13 +80,17 @@ class Trainer:
         gradient: Begin | None = None,
     ) -> None:
         self._gradient = gradient
-        self._config, self._work, self._tracker = config, work, tracker
+        self._config, self._work = config, work
         self._train_prompts = list(train_prompts)
         self._categories = categories or {}
         self._group = group or Group()
+        self._reporter = Reporter(tracker, self._group)
         self._statistics = PromptStatistics(config.statistics_buffer, config.statistics_min_count)
         self.policy = Policy(model, [*train_prompts, *heldout_prompts], config)
-        self._scoring = Scoring(self.policy.decode, reward, render=render, overlap=config.overlap)
+        self._scoring = Scoring(
+            self.policy.decode, reward, render=render, overlap=config.overlap,
+            max_dropped=config.max_dropped,
+        )  # fmt: skip
         self._pause = Interruption(self._group)
         self.heldout = Heldout(
             self.policy, self._scoring, heldout_prompts, self._categories, config, self._group,
@@ -91,23 +98,23 @@ class Trainer:
         )  # fmt: skip
         self.update = Update(model, config, self._group, self._pause)
         self._stopping = EarlyStop(config.stop_patience)
+        if self._stopping.active and not heldout_prompts:
+            raise UserError(
+                "ddpo_lora.stop_patience needs held-out prompts, but there are none: raise "
+                "prompt_selection.heldout_prompts, or set stop_patience to 0"
+            )
 
     def run(self) -> list[Row]:
         """Train from the newest checkpoint, or from the start; return one history row an epoch.
 
         Row e holds what was measured with the policy that epoch e began with. A last row, numbered
         one higher, holds the held-out measurement of the final policy only: with `stop_patience`
-        a run may end early, and its final policy is then the best one. At SIGTERM, in any of the
-        processes, all of them raise `Preempted`.
+        a run may end early, and its final policy is then the best one, as it is if the last
+        measurement finds the gold score fallen. At SIGTERM, in any of the processes, all of them
+        raise `Preempted`.
         """
         parameters, optimizer = self.update.parameters, self.update.optimizer
-        progress = load_checkpoint(self._work, parameters, optimizer)
-        progress = progress or Progress(epoch=0, history=[], statistics={})
-        self._statistics.restore(progress.statistics)
-        self.update.guard.restore(progress.norms)
-        self.heldout.start = progress.heldout_start
-        if progress.stopping:
-            self._stopping.restore(progress.stopping)
+        progress = self._restore()
         self._group.check_equal(parameters.values())
         with self._pause.noticing(), self._scoring:
             self._pause.finished = progress.epoch
@@ -115,20 +122,43 @@ class Trainer:
                 progress.history.append(self._epoch(progress.epoch))
                 progress.epoch += 1
                 progress.statistics = self._statistics.state()
+                progress.steps = self.update.steps
                 progress.norms = self.update.guard.state()
                 progress.stopping = self._stopping.state()
                 progress.heldout_start = self.heldout.start
                 if self._group.rank == 0:
                     save_checkpoint(self._work, parameters, optimizer, progress)
                 self._pause.finished = progress.epoch
-            if self._stopping.over:
-                load_best(self._work, parameters)
-            clock = Clock()
-            self._save_strip(progress.epoch)
-            final: Row = {"epoch": progress.epoch, **self.heldout.measure(clock)[0]}
-        final["seconds"] = clock.seconds
-        self._log(final)
+            final = self._conclude(progress.epoch)
+        self._reporter.log(final)
         return [*progress.history, final]
+
+    def _restore(self) -> Progress:
+        """The newest checkpoint, put back into everything that has a state; or a beginning."""
+        base = base_hash(self.policy.model.unet)
+        progress = load_checkpoint(
+            self._work, self.update.parameters, self.update.optimizer, base
+        ) or Progress(epoch=0, history=[], statistics={}, base=base)
+        self._statistics.restore(progress.statistics)
+        self.update.steps = progress.steps
+        self.update.guard.restore(progress.norms)
+        self.heldout.start = progress.heldout_start
+        if progress.stopping:
+            self._stopping.restore(progress.stopping)
+        return progress
+
+    def _conclude(self, epoch: int) -> Row:
+        """Settle which adapter is the result; the row of its measurement."""
+        clock = Clock()
+        if self._stopping.over:
+            load_best(self._work, self.update.parameters)
+        row, gold = self.heldout.measure(clock)
+        if self._stopping.active and not self._stopping.over and self._stopping.behind(gold):
+            self._reporter.say("the gold score has fallen: returning to the best adapter before")
+            load_best(self._work, self.update.parameters)
+            row = self.heldout.measure(clock)[0] | {"restored": 1.0}
+        self._save_strip(epoch)
+        return {"epoch": epoch, **row, "seconds": clock.seconds}
 
     def _epoch(self, epoch: int) -> Row:
         clock, row = Clock(), Row(epoch=epoch)
@@ -137,17 +167,19 @@ class Trainer:
         if epoch % self._config.heldout_every == 0:
             row |= self._measure_heldout(clock)
         if self._stopping.over:
-            self._say(f"the gold score fell below its start: stopping at epoch {epoch}")
+            self._reporter.say(f"the gold score fell below its best: stopping at epoch {epoch}")
             row |= {"stopped": 1.0, "seconds": clock.seconds}
-            self._log(row)
+            self._reporter.log(row)
             return row
         rng = np.random.default_rng(derive_seed(self._config.seed, "epoch", str(epoch)))
         learn = self._learn_directly if self._config.method == "direct" else self._learn
         row |= learn(rng, clock)
         if "no_gradient" in row:
-            self._say(f"epoch {epoch} teaches nothing: every sample earned its usual reward")
+            self._reporter.say(
+                f"epoch {epoch} teaches nothing: every sample earned its usual reward"
+            )
         row["seconds"] = clock.seconds
-        self._log(row)
+        self._reporter.log(row)
         return row
 
     def _learn(self, rng: np.random.Generator, clock: Clock) -> Row:
@@ -208,25 +240,26 @@ class Trainer:
         return prompts, rollouts, found, plan
 
     def advantages(self, prompts: Sequence[str], found: Gathered) -> list[FloatArray]:
-        """Advantages by forward batch; a dropped sample has 0 and is not remembered."""
+        """Advantages by forward batch; a dropped sample has 0 and is not remembered.
+
+        Samples that share a light are compared among themselves: where a prompt is drawn again in
+        an epoch, those are under another one.
+        """
         rewards = found.scores[REWARD]
         known = np.flatnonzero(np.isfinite(rewards))
         names = [prompts[index] for index in known]
+        each = self._config.samples_per_prompt if self._config.shared_light else len(prompts)
+        draws = [int(index) // each for index in known]
         values = np.zeros(len(prompts))
         if self._config.advantages == "group":
-            values[known] = group_advantages(names, rewards[known])
+            values[known] = group_advantages(names, rewards[known], draws)
         else:
-            values[known] = self._statistics.advantages(names, rewards[known])
+            values[known] = self._statistics.advantages(names, rewards[known], draws)
         return [values[part] for part in parts(len(prompts), self._config.forward_batch)]
 
     def _describe(self, prompts: Sequence[str], found: Gathered) -> Row:
-        dropped = found.dropped / len(prompts)
-        if dropped > self._config.max_dropped:
-            reasons = self._scoring.failures[-1:] or ["their scores are not finite"]
-            raise UserError(
-                f"{found.dropped} of {len(prompts)} samples have no reward ({reasons[0]}); mend "
-                "this and start again to continue, or raise ddpo_lora.max_dropped"
-            )
+        rewards, limit = found.scores[REWARD], self._config.max_dropped
+        check_dropped(rewards, limit, self._scoring.failures, "samples")
         kinds = [self._categories[p] for p in prompts] if self._categories else []
         row: Row = reward_metrics("train_reward", found.scores[REWARD], kinds)
         if np.isfinite(found.scores[GOLD]).any():
@@ -238,7 +271,14 @@ class Trainer:
 
     def _measure_heldout(self, clock: Clock) -> Row:
         row, gold = self.heldout.measure(clock)
-        if self._stopping.active and self._stopping.observe(gold) and self._group.rank == 0:
+        if not self._stopping.active:
+            return row
+        if not np.isfinite(gold).any():
+            raise UserError(
+                "ddpo_lora.stop_patience needs gold scores, but this reward gives none: give a "
+                "reward with a gold scorer, or set stop_patience to 0"
+            )
+        if self._stopping.observe(gold) and self._group.rank == 0:
             save_best(self._work, self.update.parameters)
         return row
 
@@ -248,16 +288,4 @@ class Trainer:
         if wanted and self._group.rank == 0 and not done:
             image = self._scoring.call(self.heldout.strip)
             save_strip(self._work, epoch, image)
-            self._tracker.log_image(np.concatenate(list(image), axis=1), strip_name(epoch))
-
-    def _log(self, row: Row) -> None:
-        if self._group.rank == 0:
-            metrics = flat(row)
-            details = {k: v for k, v in metrics.items() if "/" in k or "_q" in k}
-            main = {k: v for k, v in metrics.items() if k not in details}
-            self._tracker.log_metrics(main, step=int(row["epoch"]))
-            self._tracker.log_metrics(details, step=int(row["epoch"]))
-
-    def _say(self, message: str) -> None:
-        if self._group.rank == 0:
-            print(f"ddpo_lora: {message}", flush=True)
+            self._reporter.tracker.log_image(np.concatenate(list(image), axis=1), strip_name(epoch))

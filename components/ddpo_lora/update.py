@@ -37,7 +37,7 @@ class Update:
     Attributes:
         parameters: what is trained, by name.
         optimizer: AdamW with a fixed learning rate.
-        steps: optimizer steps taken by this object.
+        steps: optimizer steps taken since the run began.
         guard: what refuses gradients that stand out.
     """
 

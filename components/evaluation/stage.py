@@ -27,7 +27,7 @@ from components.core.platform.device import choose_device
 from components.core.platform.figures import weights_hash
 from components.core.platform.progress import track
 from components.core.platform.tracking import Tracker
-from components.core.realism.clip import ClipFeatures
+from components.core.realism.identity import CLIP_FILE, read_clip
 from components.core.realism.reward import GOLD, REWARD
 from components.core.realism.scorer import LinearScorer
 from components.core.rendering.environments import Environment, load_environments
@@ -41,7 +41,6 @@ from components.evaluation.plates import PlateRenderer, Studio, all_plates
 from components.evaluation.statistics import auc, histogram
 from components.evaluation.summaries import (
     ddpo_summary,
-    read_json,
     read_lines,
     reward_summary,
     write_lines,
@@ -87,7 +86,7 @@ def run(
     # The base is sampled first: an adapter, once loaded, changes the UNet it is loaded into.
     before = sample_materials(config, generator, pairs, work, "before")
     after = sample_materials(config, load_lora(generator, lora), pairs, work, "after")
-    features = ClipFeatures.load(read_json(reward / "clip.json")["uri"], device=device)
+    features = read_clip(reward / CLIP_FILE, device=device)
     scorers = {name: LinearScorer.load(reward / name) for name in (REWARD, GOLD)}
     renderer = Renderer(**config.rendering.model_dump())
     measured = [

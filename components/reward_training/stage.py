@@ -21,6 +21,7 @@ from components.core.platform.device import choose_device
 from components.core.platform.seeds import derive_seed
 from components.core.platform.tracking import Tracker
 from components.core.realism.clip import ClipFeatures
+from components.core.realism.identity import write_clip
 from components.core.realism.linear import Score, fit_linear
 from components.core.realism.model import CARD
 from components.core.realism.reward import TEST_PHOTOGRAPHS
@@ -116,7 +117,7 @@ def write(
     with new_artifact(output, KIND, "reward_training", config) as folder:
         for name, scorer in scorers.items():
             scorer.save(folder / name)
-        (folder / "clip.json").write_text(json.dumps({"uri": config.clip}) + "\n")
+        write_clip(folder, config.clip, clip)
         (folder / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n")
         unseen = data.item[(data.split == "test") & data.photograph].tolist()
         (folder / TEST_PHOTOGRAPHS).write_text(json.dumps(unseen) + "\n")

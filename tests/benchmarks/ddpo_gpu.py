@@ -3,11 +3,13 @@
     python -m tests.benchmarks.ddpo_gpu
 
 The full SDXL configuration with random weights at 1024 x 1024, 50 denoising steps, forward batches
-of 8: nothing is downloaded, and neither speed nor memory depends on what the numbers are. Epochs
-are the stage's own (`Trainer`), with rendering and scoring beside the sampling. Printed are
-seconds by phase, the UNet's arithmetic as a share of the rate at which this GPU multiplies large
-bf16 matrices, measured in the same run, and the peak of memory. Decoding, rendering and scoring
-count as time and not as arithmetic.
+of 8: nothing is downloaded, and neither speed nor memory depends on what the numbers are. Where
+these do not fit into memory, the way is measured again with gradient checkpointing. Epochs are the
+stage's own (`Trainer`), with rendering (as in the recipe `paper`) and scoring beside the sampling,
+by a CLIP ViT-L/14. Printed are seconds by phase, the UNet's arithmetic as a share of the rate
+at which this GPU multiplies large bf16 matrices, measured in the same run, the peak of memory, and
+how far importance ratios are from 1, which before an update they must be. Decoding, rendering and
+scoring count as time and not as arithmetic, and so does what checkpointing computes again.
 """
 
 from __future__ import annotations
@@ -15,50 +17,47 @@ from __future__ import annotations
 import argparse
 import gc
 import json
+import math
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
-from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
 
-from components.core.diffusion.denoiser import PromptEmbeds
 from components.core.diffusion.model import TextToImage
-from components.core.diffusion.schedule import SCHEDULER_SETTINGS
-from components.core.platform.config_types import Rendering
 from components.core.platform.tracking import NullTracker
-from components.core.realism.clip import ClipFeatures
 from components.core.realism.reward import RealismReward
-from components.core.realism.scorer import LinearScorer
-from components.core.rendering.environments import load_environments
 from components.core.rendering.pool import RenderPool
-from components.core.rendering.scene import Renderer
 from components.ddpo_lora.config import Config
 from components.ddpo_lora.trainer import Trainer
 from components.ddpo_lora.training import equip
-from pipelines.plan.model import SDXL_BASE, Model, describe
+from pipelines.plan.model import SDXL_BASE, describe
 from pipelines.plan.passes import PassCost
 from pipelines.plan.unet import count_unet
+from pipelines.recipe import load_recipe
 from tests.benchmarks.finetune_gpu import matrix_rate
+from tests.benchmarks.random_parts import random_model, random_reward, vae_of
 
+PAPER = load_recipe("paper").ddpo_lora
 PROMPTS = [f"material number {number}" for number in range(8)]
-SDXL_VAE: dict[str, Any] = {
-    "block_out_channels": (128, 256, 512, 512),
-    "down_block_types": ("DownEncoderBlock2D",) * 4,
-    "up_block_types": ("UpDecoderBlock2D",) * 4,
-    "layers_per_block": 2,
-    "latent_channels": 4,
-    "sample_size": 1024,
-    "scaling_factor": 0.13025,
-}
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Of one epoch; memory in bytes (0 where it is not measured)."""
+
+    seconds: float
+    phases: dict[str, float]
+    ratio_deviation: float
+    peak_bytes: int
 
 
 @dataclass(frozen=True)
 class Result:
-    """One way of training; memory in bytes (0 where it is not measured)."""
+    """One way of training; of the ratio, the largest distance from 1 in each pass, on average."""
 
     name: str
     samples: int
@@ -68,40 +67,8 @@ class Result:
     teraflops: float  # a second, over the whole epoch
     utilisation: float  # of the measured rate
     peak_bytes: int
-
-
-class RandomText(TextToImage):
-    """A model whose text encoders are left out: prompts become random embeddings."""
-
-    def encode_prompts(self, prompts: Sequence[str]) -> PromptEmbeds:
-        """As many numbers as the UNet takes."""
-        config, generator = self.unet.config, torch.Generator().manual_seed(0)
-        pooled = config["projection_class_embeddings_input_dim"]
-        pooled -= 6 * config["addition_time_embed_dim"]
-        width = config["cross_attention_dim"]
-        return PromptEmbeds(
-            torch.randn(len(prompts), 77, width, generator=generator),
-            torch.randn(len(prompts), pooled, generator=generator),
-        ).to(self.device)
-
-
-def random_model(model: Model, vae: dict[str, Any], device: str) -> TextToImage:
-    """The architecture with random weights, frozen, on the device."""
-    with torch.device(device):
-        parts = UNet2DConditionModel(**model.unet), AutoencoderKL(**vae)
-    for part in parts:
-        part.eval().requires_grad_(False)
-    scheduler, nothing = DDPMScheduler(**SCHEDULER_SETTINGS), torch.nn.Identity()
-    absent: Any = nothing
-    return RandomText(*parts, absent, absent, absent, absent, scheduler)
-
-
-def random_reward(rendering: Rendering, device: str) -> RealismReward:
-    """The shipped CLIP and a scorer of ones: rendering and scoring take their usual time."""
-    features = ClipFeatures.load("small", device=device)
-    scorer = LinearScorer(torch.ones(features.dimension).numpy(), 0.0)
-    renderer: Any = Renderer(**rendering.model_dump())
-    return RealismReward(renderer, load_environments(""), features, {"reward": scorer})
+    ratio_deviation: float
+    checkpointed: bool
 
 
 def epoch_flops(config: Config, cost: PassCost) -> float:
@@ -117,15 +84,14 @@ def epoch_flops(config: Config, cost: PassCost) -> float:
     return passes * (config.steps * cost.forward_flops + trained * cost.training_flops)
 
 
-def result(
-    name: str, config: Config, cost: PassCost, seconds: float, phases: dict[str, float],
-    rate: float, peak: int,
-) -> Result:  # fmt: skip
+def result(name: str, config: Config, cost: PassCost, found: Measured, rate: float) -> Result:
     """Figures of an epoch. rate: measured FLOP/s."""
     flops = epoch_flops(config, cost)
-    speed = flops / seconds
-    samples = config.samples_per_epoch
-    return Result(name, samples, seconds, phases, flops, speed / 1e12, speed / rate, peak)
+    speed = flops / found.seconds
+    return Result(
+        name, config.samples_per_epoch, found.seconds, found.phases, flops, speed / 1e12,
+        speed / rate, found.peak_bytes, found.ratio_deviation, config.gradient_checkpointing,
+    )  # fmt: skip
 
 
 def paper_days(one: Result, config: Config, rate: float, cost: PassCost) -> float:
@@ -134,10 +100,10 @@ def paper_days(one: Result, config: Config, rate: float, cost: PassCost) -> floa
     return 110 * epoch_flops(whole, cost) / (one.utilisation * rate) / 86_400
 
 
-def measure(model: TextToImage, config: Config, pool: RenderPool | None, reward: RealismReward) -> (
-    tuple[float, dict[str, float], int]
-):  # fmt: skip
-    """Seconds of one epoch after a warm-up epoch of one step, seconds by phase, peak memory."""
+def measure(
+    model: TextToImage, config: Config, pool: RenderPool, reward: RealismReward
+) -> Measured:
+    """One epoch."""
     with tempfile.TemporaryDirectory() as work:
         trainer = Trainer(
             model, reward, PROMPTS, [], config, Path(work), NullTracker(), render=pool
@@ -151,60 +117,73 @@ def measure(model: TextToImage, config: Config, pool: RenderPool | None, reward:
         if gpu:
             torch.cuda.synchronize()
         seconds = time.perf_counter() - started
-    return seconds, rows[-2]["seconds"], torch.cuda.max_memory_allocated() if gpu else 0
+    row, peak = rows[-2], torch.cuda.max_memory_allocated() if gpu else 0
+    return Measured(seconds, row["seconds"], row.get("ratio_deviation", math.nan), peak)
+
+
+def measure_new(given: argparse.Namespace, config: Config) -> Measured:
+    """An epoch of a new model, after one of two steps."""
+    gc.collect()
+    if config.device == "cuda":
+        torch.cuda.empty_cache()
+    model = random_model(describe(given.base_model), vae_of(given.base_model), given.device)
+    equip(model, config)
+    reward = random_reward(config.rendering, given.clip, given.device)
+    size = config.forward_batch
+    warm = {"samples_per_epoch": size, "batch_size": size, "steps": 2, "window": 1}
+    with RenderPool(config.rendering, "", given.render_workers, 600.0) as pool:
+        measure(model, config.model_copy(update=warm), pool, reward)
+        return measure(model, config, pool, reward)
+
+
+def fitting(run: Callable[[Config], Measured], config: Config) -> tuple[Config, Measured]:
+    """Measure; where the activations do not fit, once more with gradient checkpointing."""
+    try:
+        return config, run(config)
+    except torch.OutOfMemoryError:
+        if config.gradient_checkpointing:
+            raise
+    print("the activations do not fit into memory: again with gradient checkpointing", flush=True)
+    smaller = config.model_copy(update={"gradient_checkpointing": True})
+    return smaller, run(smaller)
 
 
 def main(arguments: list[str] | None = None) -> list[Result]:
     """Print the table."""
     given = parse(arguments)
-    description = describe(given.base_model)
-    vae = SDXL_VAE if given.base_model == SDXL_BASE else vae_of(given.base_model)
-    settings: dict[str, Any] = {
-        "epochs": 1, "samples_per_epoch": given.samples, "batch_size": given.samples,
-        "forward_batch": given.forward_batch, "accumulation": 1, "steps": given.steps,
-        "guidance": given.guidance, "precision": "bfloat16", "base_precision": "bfloat16",
-        "channels_last": True, "compile": given.compile, "overlap": True,
-        "gradient_checkpointing": given.gradient_checkpointing, "heldout_samples": 0,
-        "render_workers": given.render_workers, "device": given.device,
-        "rendering": Rendering(size=given.render_size, spp=64 if given.render_size > 64 else 4,
-                               mesh_resolution=min(512, given.render_size)),
-    }  # fmt: skip
     gpu = given.device == "cuda"
+    rendering = PAPER.rendering
+    if given.render_size:
+        sizes = {"size": given.render_size,
+                 "mesh_resolution": min(rendering.mesh_resolution, given.render_size)}  # fmt: skip
+        rendering = rendering.model_copy(update=sizes)
+    base = Config(
+        epochs=1, samples_per_epoch=given.samples, batch_size=given.samples,
+        forward_batch=given.forward_batch, accumulation=1, steps=given.steps,
+        guidance=given.guidance, precision="bfloat16", base_precision="bfloat16",
+        channels_last=True, compile=given.compile, overlap=True,
+        gradient_checkpointing=given.gradient_checkpointing, heldout_samples=0,
+        render_workers=given.render_workers, device=given.device, rendering=rendering,
+    )  # fmt: skip
     rate = matrix_rate(given.device, 8192 if gpu else 512)
-    rank = Config.model_fields["rank"].default
-    cost = count_unet(description, autocast=True, rank=rank, gpu=gpu)
+    cost = count_unet(describe(given.base_model), autocast=True, rank=base.rank, gpu=gpu)
     print(
         f"matrices: {rate / 1e12:.1f} TFLOP/s; {cost.forward_flops / 1e12:.2f} TFLOP forwards and "
-        f"{cost.training_flops / 1e12:.2f} forwards and backwards a sample"
+        f"{cost.training_flops / 1e12:.2f} forwards and backwards a sample; renderings of "
+        f"{rendering.size}² at {rendering.spp} samples a pixel, scored by {given.clip}"
     )
     results = []
     for name, window in (("all steps", 0), (f"window {given.window}", given.window)):
-        config = Config(**settings, window=window)
-        gc.collect()
-        if gpu:
-            torch.cuda.empty_cache()
-        model = random_model(description, vae, given.device)
-        equip(model, config)
-        reward = random_reward(config.rendering, given.device)
-        warm = config.model_copy(
-            update={
-                "samples_per_epoch": config.forward_batch, "batch_size": config.forward_batch,
-                "steps": 2, "window": 1,
-            }
-        )  # fmt: skip
-        with RenderPool(config.rendering, "", given.render_workers, 600.0) as pool:
-            measure(model, warm, pool, reward)
-            seconds, phases, peak = measure(model, config, pool, reward)
-        results.append(result(name, config, cost, seconds, phases, rate, peak))
-        del model
-    show(results, given, settings, rate, cost)
+        wanted = base.model_copy(update={"window": window})
+        config, found = fitting(partial(measure_new, given), wanted)
+        results.append(result(name, config, cost, found, rate))
+    show(results, given, base, rate, cost)
     return results
 
 
 def show(
-    results: list[Result], given: argparse.Namespace, settings: dict[str, Any], rate: float,
-    cost: PassCost,
-) -> None:  # fmt: skip
+    results: list[Result], given: argparse.Namespace, config: Config, rate: float, cost: PassCost
+) -> None:
     """The table, or JSON."""
     if given.json:
         print(json.dumps([asdict(one) for one in results]))
@@ -214,20 +193,21 @@ def show(
         print(
             f"{one.name:10} {one.epoch_seconds:9.1f} s for {one.samples} samples ({phases}); "
             f"{one.teraflops:.1f} TFLOP/s, {one.utilisation:.1%} of the matrix rate (aim 45 %); "
-            f"{one.peak_bytes / 2**30:.1f} GiB"
+            f"{one.peak_bytes / 2**30:.1f} GiB{', checkpointed' if one.checkpointed else ''}; "
+            f"importance ratio at most {one.ratio_deviation:.1e} from 1 (clip range "
+            f"{config.clip_range:.0e})"
         )
     first, second = results
-    days = paper_days(first, Config(**settings), rate, cost)
+    alone, guided = (
+        paper_days(first, config.model_copy(update={"guidance": guidance}), rate, cost)
+        for guidance in (1.0, PAPER.guidance)
+    )
     print(
         f"the window is {first.epoch_seconds / second.epoch_seconds:.2f} times as fast (aim 3); "
-        f"the paper's 110 epochs of 256 samples take {days:.2f} days here"
+        f"the paper's 110 epochs of 256 samples take {alone:.2f} days here without guidance, and "
+        f"{guided:.2f} with the guidance of {PAPER.guidance:g} in the recipe `paper`, which passes "
+        "everything through the UNet twice"
     )
-
-
-def vae_of(folder: str) -> dict[str, Any]:
-    """The autoencoder's configuration of a diffusers folder."""
-    config = json.loads((Path(folder) / "vae/config.json").read_text(encoding="utf-8"))
-    return {key: value for key, value in config.items() if not key.startswith("_")}
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
@@ -242,7 +222,8 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--compile", action="store_true")
     parser.add_argument("--gradient-checkpointing", action="store_true")
     parser.add_argument("--render-workers", type=int, default=8)
-    parser.add_argument("--render-size", type=int, default=512)
+    parser.add_argument("--render-size", type=int, help="default: as in the recipe `paper`")
+    parser.add_argument("--clip", default="ViT-L-14", help='open_clip\'s name, or "small"')
     parser.add_argument("--device", default="cuda", choices=("cuda", "cpu"))
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args(arguments)

@@ -2,12 +2,16 @@
 
     python -m tests.benchmarks.ddpo_learning                            # windows against all steps
     python -m tests.benchmarks.ddpo_learning --ways all direct --seeds 1
+    S=runs/laptop/store; python -m tests.benchmarks.ddpo_learning --ways mixed --epochs 15 \\
+        --samples 64 --model $S/sdxl_finetune/*/ --reward $S/reward_training/*/ \\
+        --prompts $S/prompt_selection/*/                    # the laptop recipe with three seeds
 
-The shipped small model with the laptop recipe's settings, the real renderer and the shipped CLIP.
-The reward tells stand-ins for photographs from renderings of the model's own samples, as
-reward_training's does, from fewer of them; the gold scorer is fitted to others. Every way and seed
-begins with the same model, prompts and reward. Reported are the change of the held-out reward with
-its paired 95 % interval, that of the gold score, and the seconds of training alone.
+The laptop recipe's settings, the real renderer and the shipped CLIP. Model, reward and prompts are
+a run's artifacts if they are given. Without, the model is the shipped small one, and the reward
+tells stand-ins for photographs from renderings of the model's own samples, as reward_training's
+does, from fewer of them; the gold scorer is fitted to others. Every way and seed begins with the
+same model, prompts and reward. Reported are the changes of the held-out reward and of the gold
+score with their paired 95 % intervals, and the seconds of training alone.
 """
 
 from __future__ import annotations
@@ -29,18 +33,19 @@ from components.core.diffusion.sampler import generate_materials
 from components.core.materials.library.catalogue import sample as paint
 from components.core.materials.material import CATEGORIES
 from components.core.materials.prompt_pool import draw_prompts
+from components.core.platform.artifacts import open_artifact
 from components.core.platform.config_types import Rendering
 from components.core.platform.tracking import NullTracker
 from components.core.realism.clip import ClipFeatures
 from components.core.realism.linear import fit_linear
-from components.core.realism.reward import GOLD, REWARD, RealismReward
+from components.core.realism.reward import GOLD, REWARD, RealismReward, load_reward
 from components.core.realism.scorer import LinearScorer
 from components.core.realism.stand_in import MAP_SCALE, detailed_renderer, stand_in
 from components.core.rendering.batch import draw_lights, render_batch
 from components.core.rendering.environments import load_environments
 from components.core.rendering.scene import Renderer
 from components.ddpo_lora.config import Config
-from components.ddpo_lora.prompts import Prompts
+from components.ddpo_lora.prompts import Prompts, read_prompts
 from components.ddpo_lora.training import train_adapter
 from pipelines.recipe import load_recipe
 
@@ -56,7 +61,7 @@ MAP_SIZE = 64
 
 @dataclass(frozen=True)
 class Outcome:
-    """Of one training; the change's interval is over the held-out samples."""
+    """Of one training; the changes' intervals are over the held-out samples."""
 
     way: str
     seed: int
@@ -66,24 +71,28 @@ class Outcome:
     low: float
     high: float
     gold_change: float
+    gold_low: float
+    gold_high: float
 
 
 def reinforce(
-    way: str, seed: int, config: Config, reward: RealismReward, prompts: Prompts
+    way: str, seed: int, config: Config, model: str, reward: RealismReward, prompts: Prompts
 ) -> Outcome:
-    """Train a new adapter of the small model."""
+    """Train a new adapter of the model that `load_model` opens."""
     given = Config.model_validate(config.model_dump() | WAYS[way] | {"seed": seed})
     with tempfile.TemporaryDirectory() as work:
-        model, started = load_model("small"), time.perf_counter()
-        history = train_adapter(given, model, reward, prompts, Path(work), NullTracker())
+        generator, started = load_model(model), time.perf_counter()
+        history = train_adapter(given, generator, reward, prompts, Path(work), NullTracker())
         seconds = time.perf_counter() - started
-    first, last = history[0], history[-1]
+    last = history[-1]
     spent = sum(row["seconds"].get("heldout", 0.0) for row in history)
-    return Outcome(
-        way, seed, given.epochs * given.samples_per_epoch, seconds - spent,
-        last["heldout_change"], last["heldout_change_low"], last["heldout_change_high"],
-        last["heldout_gold_reward"] - first["heldout_gold_reward"],
-    )  # fmt: skip
+    changes = [
+        last[f"heldout_{scorer}change{bound}"]
+        for scorer in ("", "gold_")
+        for bound in ("", "_low", "_high")
+    ]
+    samples = given.epochs * given.samples_per_epoch
+    return Outcome(way, seed, samples, seconds - spent, *changes)
 
 
 def draw(count: int, rng: np.random.Generator, *, heldout: bool) -> list[str]:
@@ -135,39 +144,57 @@ def _fit(
     )  # fmt: skip
 
 
-def main(arguments: list[str] | None = None) -> list[Outcome]:
-    """Print a line for each training, and the means of every way."""
-    parser = argparse.ArgumentParser(description=__doc__)
+def parse(arguments: list[str] | None) -> argparse.Namespace:
+    """The options; those of artifacts are folders in a run's store."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument(
         "--ways", nargs="+", choices=sorted(WAYS), default=["all", "window", "mixed"]
     )
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, default=3, help="trainings of each way")
     parser.add_argument("--epochs", type=int, default=10)
-    parser.add_argument("--heldout", type=int, default=48, help="samples of a measurement")
+    parser.add_argument("--samples", type=int, default=48, help="of a held-out measurement")
     parser.add_argument("--pictures", type=int, default=128, help="of each kind, for a scorer")
+    parser.add_argument("--model", type=Path, help='artifact "diffusion-model"')
+    parser.add_argument("--reward", type=Path, help='artifact "realism-scorer"')
+    parser.add_argument("--prompts", type=Path, help='artifact "prompts"')
     parser.add_argument("--json", action="store_true")
-    given = parser.parse_args(arguments)
+    return parser.parse_args(arguments)
+
+
+def collaborators(given: argparse.Namespace, config: Config) -> tuple[str, RealismReward, Prompts]:
+    """The model's name or folder, the reward and the prompts: artifacts, or made here."""
     rng = np.random.default_rng(1)
-    recipe = load_recipe("laptop").ddpo_lora
+    model = str(open_artifact(given.model, "diffusion-model")) if given.model else "small"
+    if given.prompts:
+        prompts = read_prompts(open_artifact(given.prompts, "prompts"))
+    else:
+        prompts = Prompts(draw(32, rng, heldout=False), draw(64, rng, heldout=True), {})
+    if given.reward:
+        folder = open_artifact(given.reward, "realism-scorer")
+        reward = load_reward(folder, "", config.rendering, scorer=config.scorer)
+    else:
+        reward = build_reward(load_model(model), config, config.rendering, given.pictures)
+    return model, reward, prompts
+
+
+def main(arguments: list[str] | None = None) -> list[Outcome]:
+    """Print a line for each training, and the means of every way."""
+    given = parse(arguments)
     changes = {
-        "epochs": given.epochs, "heldout_every": given.epochs, "heldout_samples": given.heldout,
+        "epochs": given.epochs, "heldout_every": given.epochs, "heldout_samples": given.samples,
         "strips_every": 0,
     }  # fmt: skip
-    config = recipe.model_copy(update=changes)
-    prompts = Prompts(draw(32, rng, heldout=False), draw(64, rng, heldout=True), {})
-    reward = build_reward(load_model("small"), config, config.rendering, given.pictures)
+    config = load_recipe("laptop").ddpo_lora.model_copy(update=changes)
+    model, reward, prompts = collaborators(given, config)
     outcomes = []
     for seed in range(given.seeds):
         for way in given.ways:
-            one = reinforce(way, seed, config, reward, prompts)
+            one = reinforce(way, seed, config, model, reward, prompts)
             outcomes.append(one)
             if not given.json:
-                print(
-                    f"{one.way:7} seed {one.seed}: held-out {one.change:+.4f} "
-                    f"({one.low:+.4f} to {one.high:+.4f}), gold {one.gold_change:+.4f}, "
-                    f"{one.seconds:.1f} s for {one.samples} samples",
-                    flush=True,
-                )
+                print(line(one), flush=True)
     if given.json:
         print(json.dumps([asdict(one) for one in outcomes]))
         return outcomes
@@ -177,6 +204,15 @@ def main(arguments: list[str] | None = None) -> list[Outcome]:
         seconds = np.mean([one.seconds for one in own])
         print(f"{way:7} mean: held-out {change:+.4f}, gold {gold:+.4f}, {seconds:.1f} s")
     return outcomes
+
+
+def line(one: Outcome) -> str:
+    """An outcome in words."""
+    return (
+        f"{one.way:7} seed {one.seed}: held-out {one.change:+.4f} ({one.low:+.4f} to "
+        f"{one.high:+.4f}), gold {one.gold_change:+.4f} ({one.gold_low:+.4f} to "
+        f"{one.gold_high:+.4f}), {one.seconds:.1f} s for {one.samples} samples"
+    )
 
 
 if __name__ == "__main__":

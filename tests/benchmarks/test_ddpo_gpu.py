@@ -3,11 +3,13 @@
 from pathlib import Path
 
 import pytest
+import torch
 
 from components.core.diffusion.small import SmallConfig, build_small
 from components.ddpo_lora.config import Config
 from pipelines.plan.passes import Line, PassCost
-from tests.benchmarks.ddpo_gpu import epoch_flops, main, paper_days, result
+from tests.benchmarks.ddpo_gpu import Measured, epoch_flops, fitting, main, paper_days, result
+from tests.benchmarks.random_parts import random_clip
 
 SDXL = PassCost(1, 1, 6.76e12, 14.1e12, 6.4e12, Line(0, 0), Line(0, 0), Line(0, 0), 0)
 
@@ -18,7 +20,7 @@ def test_the_arithmetic() -> None:
     flops = 110 * epoch_flops(paper, SDXL)
     assert flops == pytest.approx(2.9e19, rel=0.02)
     rate = 32 * 312e12
-    one = result("paper", paper, SDXL, 18 * 3600 / 110, {}, rate, 0)
+    one = result("paper", paper, SDXL, Measured(18 * 3600 / 110, {}, 0.0, 0), rate)
     assert one.utilisation == pytest.approx(0.0447, rel=0.02)
     assert one.utilisation < 0.10
     assert paper_days(one, paper, rate, SDXL) == pytest.approx(18 / 24)
@@ -37,10 +39,42 @@ def test_both_ways_run_and_are_compared(tmp_path: Path, capsys: pytest.CaptureFi
     build_small(["old red brick wall"], SmallConfig.micro()).save(tmp_path / "model")
     words = ["--device", "cpu", "--base-model", str(tmp_path / "model"), "--samples", "4"]
     words += ["--forward-batch", "2", "--steps", "4", "--window", "1", "--render-workers", "1"]
-    whole, window = main([*words, "--render-size", "16"])
+    whole, window = main([*words, "--render-size", "16", "--clip", "small"])
     assert (whole.name, window.name) == ("all steps", "window 1")
     assert whole.flops > window.flops
     for one in (whole, window):
         assert {"sample", "decode", "render", "score", "update"} <= set(one.seconds)
         assert one.teraflops * 1e12 == pytest.approx(one.flops / one.epoch_seconds)
-    assert "times as fast (aim 3)" in capsys.readouterr().out
+        assert one.ratio_deviation == 0.0  # a single update: nothing has moved before it
+    said = capsys.readouterr().out
+    assert "times as fast (aim 3)" in said
+    assert "renderings of 16² at 16 samples a pixel" in said
+    assert "with the guidance of 5 in the recipe `paper`" in said
+
+
+def test_what_does_not_fit_is_measured_again_with_checkpointing(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    tried: list[bool] = []
+
+    def run(config: Config) -> Measured:
+        tried.append(config.gradient_checkpointing)
+        if not config.gradient_checkpointing:
+            raise torch.OutOfMemoryError
+        return Measured(1.0, {}, 0.0, 0)
+
+    config, found = fitting(run, Config())
+    assert tried == [False, True]
+    assert config.gradient_checkpointing
+    assert found.seconds == 1.0
+    assert "again with gradient checkpointing" in capsys.readouterr().out
+
+    def never(config: Config) -> Measured:
+        raise torch.OutOfMemoryError
+
+    with pytest.raises(torch.OutOfMemoryError):
+        fitting(never, Config())
+
+
+def test_clip_of_full_size_has_the_papers_dimension() -> None:
+    assert random_clip("ViT-L-14", "meta").model.visual.output_dim == 768

@@ -1,9 +1,17 @@
-"""The comparison of ways to learn: what it compares on."""
+"""The comparison of ways to learn: what it compares on, and that a run's artifacts go in."""
+
+import json
+from pathlib import Path
 
 import numpy as np
+import pytest
 
 from components.core.materials.material import CATEGORIES
-from tests.benchmarks.ddpo_learning import draw
+from components.core.platform.artifacts import new_artifact
+from components.ddpo_lora.config import Config
+from tests.benchmarks.ddpo_learning import draw, main
+from tests.ddpo_lora.micro import micro_model
+from tests.ddpo_lora.real import save_reward
 
 
 def test_prompts_are_of_all_categories_and_held_out_ones_are_others() -> None:
@@ -12,3 +20,29 @@ def test_prompts_are_of_all_categories_and_held_out_ones_are_others() -> None:
     assert len(train) == len(set(train)) == 32
     assert {prompt.split(",")[0] for prompt in train} == set(CATEGORIES)
     assert not set(train) & set(heldout)
+
+
+@pytest.mark.long
+def test_artifacts_of_a_run_are_trained_on_with_every_seed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Both scores with their intervals; another seed is another training."""
+    rng = np.random.default_rng(0)
+    with new_artifact(tmp_path / "model", "diffusion-model", "test", Config()) as folder:
+        micro_model().save(folder)
+    with new_artifact(tmp_path / "reward", "realism-scorer", "test", Config()) as folder:
+        save_reward(folder)
+    with new_artifact(tmp_path / "prompts", "prompts", "test", Config()) as folder:
+        rows = [{"prompt": p, "split": "train"} for p in draw(8, rng, heldout=False)]
+        rows += [{"prompt": p, "split": "heldout"} for p in draw(4, rng, heldout=True)]
+        (folder / "prompts.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    words = ["--ways", "mixed", "--seeds", "2", "--epochs", "1", "--samples", "4"]
+    for name in ("model", "reward", "prompts"):
+        words += [f"--{name}", str(tmp_path / name)]
+    first, second = main(words)
+    for one in (first, second):
+        assert one.samples == 32
+        assert one.low <= one.change <= one.high
+        assert one.gold_low <= one.gold_change <= one.gold_high
+    assert first.change != second.change
+    assert "mixed   seed 1: held-out" in capsys.readouterr().out

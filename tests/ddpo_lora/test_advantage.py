@@ -50,11 +50,37 @@ def test_float32_rounding_is_no_difference_and_a_ten_thousandth_is() -> None:
         assert np.abs(advantages(["a", "a"], different)).min() > 0.9
 
 
-def test_a_reward_outside_its_prompts_buffer_is_no_equal() -> None:
-    """The first of three has left the buffer, whose rewards are equal among themselves."""
-    advantages = PromptStatistics(2, 1).advantages(["a"] * 3, [9.0, 1.0, 1.0])
-    assert advantages[0] > 0
-    assert not advantages[1:].any()
+def test_more_samples_than_the_buffer_holds_are_compared_with_each_other() -> None:
+    """All of them, or of the draws that share a light, those of each draw; not with the last."""
+    low, high = [0.0, 1.0, 2.0, 3.0], [10.0, 11.0, 12.0, 13.0]
+    merged = PromptStatistics(4, 4)
+    together = merged.advantages(["a"] * 8, low + high)
+    expected = (np.array(low + high) - np.mean(low + high)) / np.std(low + high)
+    assert together == pytest.approx(expected, rel=1e-5)
+    assert merged.state() == {"a": high}
+    alone = (np.array(low) - 1.5) / np.std(low)
+    for found in (
+        PromptStatistics(4, 4).advantages(["a"] * 8, low + high, [0] * 4 + [1] * 4),
+        group_advantages(["a"] * 8, low + high, [0] * 4 + [1] * 4),
+    ):
+        assert found == pytest.approx(np.tile(alone, 2), rel=1e-5)
+
+
+def test_one_draw_of_each_prompt_is_what_it_was_without_draws() -> None:
+    """As in `laptop`: 8 of 32 prompts an epoch, 4 samples of each, a buffer of 4."""
+    rng = np.random.default_rng(5)
+    plain, drawn = PromptStatistics(4, 4), PromptStatistics(4, 4)
+    for _ in range(6):
+        prompts = [str(p) for p in rng.permutation(32)[:8] for _ in range(4)]
+        rewards = rng.normal(size=32)
+        expected = rewards.reshape(8, 4)
+        expected = expected - expected.mean(axis=1, keepdims=True)
+        expected /= expected.std(axis=1, keepdims=True) + 1e-6
+        for found in (
+            plain.advantages(prompts, rewards),
+            drawn.advantages(prompts, rewards, [i // 4 for i in range(32)]),
+        ):
+            np.testing.assert_allclose(found, expected.ravel(), rtol=1e-12)
 
 
 def test_state_survives_and_restores() -> None:
@@ -79,7 +105,9 @@ def oracle(
         seen += list(zip(prompts, rewards, strict=True))
         row = []
         for prompt, reward in zip(prompts, rewards, strict=True):
-            own = np.array([r for p, r in seen if p == prompt][-buffer:])
+            own = np.array(
+                [r for p, r in seen if p == prompt][-max(buffer, prompts.count(prompt)) :]
+            )
             basis = own if len(own) >= min_count else np.array(rewards)
             row.append((reward - np.mean(basis)) / (np.std(basis) + 1e-6))
         result.append(np.array(row))

@@ -9,6 +9,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
+from components.core.errors import UserError
 from components.core.platform.tracking import NullTracker
 from components.ddpo_lora.config import Config
 from components.ddpo_lora.direct import Differentiable, last_steps, shaded
@@ -101,6 +102,43 @@ def test_brightness_rises_faster_than_by_policy_gradients(tmp_path: Path) -> Non
     rewards = [row["train_reward"] for row in history[:-1]]
     assert rewards[-1] > rewards[0]
     assert all(row["gradient_norm"] > 0 for row in history[:-1])
+
+
+def test_a_reward_that_is_not_finite_costs_its_sample_alone(tmp_path: Path) -> None:
+    """The gradient is that of the other samples, at their share of the batch."""
+    gradients = []
+    for name, lost in (("whole", False), ("hurt", True)):
+
+        def begin(count: int, rng: np.random.Generator, lost: bool = lost) -> Differentiable:
+            def reward(grids_bhwc: torch.Tensor, numbers: Sequence[int]) -> torch.Tensor:
+                means = grids_bhwc.mean(dim=(1, 2, 3))
+                third = torch.tensor([float(number == 2) for number in numbers])
+                # Of a sample that does not count: no gradient, or none that is a number.
+                return means / (1.0 - third) if lost else means * (1.0 - third)
+
+            return reward
+
+        config = micro_config(
+            method="direct", epochs=1, steps=2, batch_size=8, heldout_samples=0,
+            max_gradient_norm=1e9,
+        )  # fmt: skip
+        subject = trainer(config, tmp_path / name, gradient=begin)
+        row = subject.run()[0]
+        assert row["dropped"] == float(lost)
+        assert np.isfinite(row["train_reward"])
+        gradients.append([p.grad for p in subject.update.parameters.values()])
+    for one, other in zip(*gradients, strict=True):
+        assert one is not None
+        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-7)
+
+
+def test_rewards_that_are_all_lost_end_the_run(tmp_path: Path) -> None:
+    def begin(count: int, rng: np.random.Generator) -> Differentiable:
+        return lambda grids_bhwc, numbers: grids_bhwc.mean(dim=(1, 2, 3)) * torch.nan
+
+    config = micro_config(method="direct", epochs=1, steps=2, heldout_samples=0)
+    with pytest.raises(UserError, match="8 of 8 samples have no reward"):
+        trainer(config, tmp_path, gradient=begin).run()
 
 
 def test_it_resumes_where_it_was(tmp_path: Path) -> None:

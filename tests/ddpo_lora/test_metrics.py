@@ -11,12 +11,14 @@ from scipy.stats import ttest_rel
 
 from components.core.diffusion.lora import add_lora
 from components.core.platform.tracking import NullTracker
+from components.core.realism.reward import load_reward
+from components.ddpo_lora.clock import Clock
 from components.ddpo_lora.history import figure
 from components.ddpo_lora.metrics import diversity, flat, paired_change, reward_metrics
 from components.ddpo_lora.strips import save_strip, sheet
 from components.ddpo_lora.trainer import Trainer
 from tests.ddpo_lora.micro import HELDOUT, PROMPTS, micro_config, micro_model
-from tests.ddpo_lora.real import real_reward
+from tests.ddpo_lora.real import RENDERING, real_reward, save_reward
 
 
 class Recorder(NullTracker):
@@ -100,7 +102,8 @@ def test_an_epoch_logs_everything_and_strips_show_the_same_samples(tmp_path: Pat
         "train_reward", "train_reward_std", "train_reward_q10", "train_reward_q50",
         "train_reward_q90", "train_reward/brick", "train_reward/wood", "heldout_reward",
         "heldout_reward_q50", "heldout_reward/stone", "heldout_gold_reward", "gold_reward",
-        "heldout_change", "heldout_change_low", "heldout_change_high",
+        "heldout_change", "heldout_change_low", "heldout_change_high", "heldout_gold_change",
+        "heldout_gold_change_low", "heldout_gold_change_high", "heldout_dropped",
         "train_diversity", "heldout_diversity", "ratio", "ratio_deviation", "clip_fraction",
         "approx_kl", "reference_kl", "gradient_norm", "skipped_steps", "dropped",
         "seconds/sample", "seconds/decode", "seconds/render", "seconds/score", "seconds/update",
@@ -116,6 +119,25 @@ def test_an_epoch_logs_everything_and_strips_show_the_same_samples(tmp_path: Pat
     whole = sheet(tmp_path)
     assert whole is not None
     assert whole.shape == (72, 48, 3)
+
+
+def test_a_run_on_another_scorer_is_also_measured_by_the_one_that_all_runs_have(
+    tmp_path: Path,
+) -> None:
+    """Here the artifact's gold scorer is trained on; what all have is its reward."""
+    save_reward(tmp_path)
+    own = load_reward(tmp_path, "", RENDERING)
+    other = load_reward(tmp_path, "", RENDERING, scorer="gold")
+    measured = []
+    for name, reward in (("own", own), ("other", other)):
+        model, config = micro_model(), micro_config(steps=2)
+        add_lora(model.unet, config.rank)
+        arguments = (model, reward, PROMPTS, HELDOUT, config, tmp_path / name, NullTracker())
+        measured.append(Trainer(*arguments).heldout.measure(Clock())[0])
+    assert "heldout_common_reward" not in measured[0]
+    assert measured[1]["heldout_common_reward"] == measured[0]["heldout_reward"]
+    assert measured[1]["heldout_reward"] == measured[0]["heldout_gold_reward"]
+    assert measured[1]["heldout_reward"] != measured[0]["heldout_reward"]
 
 
 def test_a_sheet_has_the_first_epoch_on_top(tmp_path: Path) -> None:

@@ -12,8 +12,10 @@ from typing import Any
 import pytest
 import torch
 
+from components.core.errors import UserError
 from components.core.platform.preemption import Preempted
 from components.core.platform.tracking import NullTracker
+from components.ddpo_lora.checkpoint import Progress, load_checkpoint, save_checkpoint
 from components.ddpo_lora.stage import write
 from tests.ddpo_lora.micro import HELDOUT, PROMPTS, micro_config, micro_model, redness
 
@@ -100,6 +102,7 @@ def test_a_killed_run_ends_as_an_undisturbed_one(
     (checkpoint,) = (killed / "work").glob("checkpoint-*")
     progress = json.loads((checkpoint / "progress.json").read_text())
     assert progress["epoch"] == 2
+    assert progress["steps"] == 4
     resumed = train(killed)
     folder, history = undisturbed
     assert adapter(killed) == adapter(folder)
@@ -116,6 +119,40 @@ def test_a_half_written_checkpoint_is_ignored_and_whole_ones_do_not_pile_up(
     (tmp_path / "work" / ".checkpoint-00099.partial").mkdir()
     train(tmp_path)
     assert adapter(tmp_path) == finished
+
+
+@pytest.mark.parametrize("fused", [False, True])
+def test_the_optimizers_state_returns_to_where_its_step_looks_for_it(
+    tmp_path: Path, fused: bool
+) -> None:
+    """A fused AdamW, as on a GPU, wants its step count beside the weights."""
+    weights = {"a": torch.nn.Parameter(torch.ones(3))}
+    first = torch.optim.AdamW(weights.values(), fused=fused)
+    weights["a"].sum().backward()
+    first.step()
+    save_checkpoint(tmp_path, weights, first, Progress(epoch=1, history=[], statistics={}))
+    elsewhere = {"a": torch.nn.Parameter(torch.ones(3, device="meta"))}
+    second = torch.optim.AdamW(elsewhere.values())
+    second.param_groups[0]["fused"] = fused
+    load_checkpoint(tmp_path, elsewhere, second)
+    devices = {name: value.device.type for name, value in second.state[elsewhere["a"]].items()}
+    assert devices == {"step": "meta" if fused else "cpu", "exp_avg": "meta", "exp_avg_sq": "meta"}
+    third = torch.optim.AdamW(weights.values(), fused=fused)
+    load_checkpoint(tmp_path, weights, third)
+    assert third.state[weights["a"]]["step"].item() == 1
+    third.step()
+
+
+def test_a_checkpoint_of_another_base_of_the_same_shape_is_refused(tmp_path: Path) -> None:
+    arguments = (redness, PROMPTS, HELDOUT)
+    places = {"output": tmp_path / "lora", "work": tmp_path / "work"}
+    config = micro_config(steps=2, epochs=1, heldout_samples=0)
+    write(config, micro_model(), *arguments, **places, tracker=NullTracker())
+    other = micro_model()
+    with torch.no_grad():
+        other.unet.conv_in.weight += 0.01
+    with pytest.raises(UserError, match="another base model or rank"):
+        write(config, other, *arguments, **places, tracker=NullTracker())
 
 
 if __name__ == "__main__":

@@ -83,7 +83,24 @@ def test_patience_counts_measurements_in_a_row_and_survives_a_restart() -> None:
     assert not again.over
     again.observe(low)
     assert again.over
-    assert again.best == pytest.approx(4.5)
+    assert again.best == pytest.approx(start + 1.0)
+
+
+def test_rising_and_falling_back_is_a_fall() -> None:
+    """Though the scores end where they began."""
+    start, stop = np.arange(8.0), EarlyStop(1)
+    assert stop.observe(start)
+    assert stop.observe(start + 1.0)
+    assert not stop.observe(start)
+    assert stop.over
+
+
+def test_the_best_is_judged_on_the_samples_that_both_measurements_have() -> None:
+    """A lost sample of a high score makes the mean fall, and one of a low score makes it rise."""
+    stop = EarlyStop(1)
+    assert stop.observe([0.0, 1.0, 2.0, 9.0])
+    assert stop.observe([0.1, 1.1, 2.1, np.nan])
+    assert not stop.observe([np.nan, 1.0, 2.0, 8.0])
 
 
 def hacked(grids_nhwc: Any, rng: np.random.Generator, *_: int) -> dict[str, Any]:
@@ -107,6 +124,75 @@ def test_hacking_the_reward_ends_the_run_with_the_best_adapter(tmp_path: Path) -
     best = int(np.argmax(gold[:-1]))
     unmoved = all(torch.equal(before[name], value) for name, value in weights(subject).items())
     assert unmoved == (best == 0)
+
+
+@pytest.mark.parametrize("fallen", [False, True])
+def test_a_fall_in_the_last_measurement_does_not_reach_the_result(
+    tmp_path: Path, fallen: bool
+) -> None:
+    """Nothing is measured between the start and the end; the adapter moves in either case."""
+    measured = 0
+
+    def reward(grids_nhwc: Any, *_: Any) -> dict[str, Any]:
+        nonlocal measured
+        measured += len(grids_nhwc) == 6
+        gold = np.arange(len(grids_nhwc)) - float(fallen and measured == 2)
+        return {"reward": grids_nhwc.mean(axis=(1, 2, 3)), "gold": gold}
+
+    subject = trainer(tmp_path, reward, epochs=2, heldout_every=9, heldout_samples=6,
+                      stop_patience=1)  # fmt: skip
+    before = weights(subject)
+    history = subject.run()
+    unmoved = all(torch.equal(before[name], value) for name, value in weights(subject).items())
+    assert unmoved == fallen
+    assert history[-1].get("restored") == (1.0 if fallen else None)
+    assert measured == (3 if fallen else 2)
+    assert len(history) == 3
+
+
+def test_an_early_stop_that_could_see_nothing_is_refused(tmp_path: Path) -> None:
+    model, config = micro_model(), micro_config(steps=2, stop_patience=1)
+    add_lora(model.unet, config.rank)
+    with pytest.raises(UserError, match="needs held-out prompts, but there are none"):
+        Trainer(model, redness, PROMPTS, [], config, tmp_path, NullTracker())
+
+    def blind(grids_nhwc: Any, *_: Any) -> dict[str, Any]:
+        return {"reward": grids_nhwc.mean(axis=(1, 2, 3))}
+
+    with pytest.raises(UserError, match="needs gold scores, but this reward gives none"):
+        trainer(tmp_path, blind, stop_patience=1).run()
+
+
+def test_lost_heldout_samples_are_counted_and_return_when_they_are_known(tmp_path: Path) -> None:
+    """Sample 1 is lost at first: what it changes is counted from its first score on."""
+    measured = 0
+
+    def reward(grids_nhwc: Any, *_: Any) -> dict[str, Any]:
+        nonlocal measured
+        if len(grids_nhwc) != 6:
+            return {"reward": grids_nhwc.mean(axis=(1, 2, 3))}
+        values = np.arange(6.0) * (1 + measured) + measured
+        values[1] = [np.nan, 5.0, 8.0][measured]
+        measured += 1
+        return {"reward": values, "gold": -values}
+
+    subject = trainer(tmp_path, reward, epochs=2, heldout_every=1, heldout_samples=6)
+    rows = subject.run()
+    assert [row["heldout_dropped"] for row in rows] == [1.0, 0.0, 0.0]
+    others = np.array([0.0, 2.0, 3.0, 4.0, 5.0])
+    assert rows[1]["heldout_change"] == pytest.approx(np.mean([0.0, *(others + 1.0)]))
+    assert rows[2]["heldout_change"] == pytest.approx(np.mean([3.0, *(2.0 * others + 2.0)]))
+    assert rows[2]["heldout_gold_change"] == pytest.approx(-rows[2]["heldout_change"])
+    assert rows[2]["heldout_gold_change_high"] == pytest.approx(-rows[2]["heldout_change_low"])
+
+
+def test_too_many_lost_heldout_samples_end_the_run(tmp_path: Path) -> None:
+    def reward(grids_nhwc: Any, *_: Any) -> dict[str, Any]:
+        lost = len(grids_nhwc) == 6
+        return {"reward": grids_nhwc.mean(axis=(1, 2, 3)) * (np.nan if lost else 1.0)}
+
+    with pytest.raises(UserError, match=r"6 of 6 held-out samples have no reward.*not finite"):
+        trainer(tmp_path, reward, heldout_samples=6).run()
 
 
 @pytest.mark.parametrize("changes", [{}, {"advantages": "group", "samples_per_prompt": 4}])

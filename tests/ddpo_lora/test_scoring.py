@@ -179,10 +179,39 @@ def test_a_dying_renderer_costs_the_samples_it_dies_of() -> None:
     assert scored[1].dropped == sum(ill) == len(pool.failures)
 
 
+@pytest.mark.parametrize("overlap", [False, True])
+def test_a_renderer_that_never_succeeds_is_told_of_before_the_round_is_over(overlap: bool) -> None:
+    """After 8 of 400 samples; with one success among them, once more than half are lost."""
+
+    def samples_until_told(render: Any) -> int:
+        with Scoring(
+            lambda latents: np.full((len(latents), 16, 16, 3), 0.5, np.float32), real_reward(),
+            render=render, overlap=overlap, max_dropped=0.5,
+        ) as scoring:  # fmt: skip
+            work = scoring.begin(400, np.random.default_rng(0), Clock())
+            with pytest.raises(UserError, match=r"of the first \d+ samples have no reward"):
+                for start in range(0, 400, 4):
+                    work.add(range(start, start + 4), torch.zeros(4, 1))
+                    scoring.call(lambda: None)  # the thread has scored what it has
+                work.finish()
+        return start + 4
+
+    never = samples_until_told(lambda grids, lights: [None] * len(grids))
+    assert never == (12 if overlap else 8)
+    seen: list[int] = []
+
+    def once(grids: Any, lights: Any) -> list[Any]:
+        seen.append(len(grids))
+        first = np.full((24, 24, 3), 100, np.uint8) if len(seen) == 1 else None
+        return [first, *[None] * (len(grids) - 1)]
+
+    assert samples_until_told(once) == (208 if overlap else 400)
+
+
 def test_a_renderer_that_dies_every_time_is_a_clear_error(tmp_path: Path) -> None:
     with (
         RenderPool(RENDERING, "", 1, 300.0, prepare=deadly) as pool,
-        pytest.raises(UserError, match=r"samples have no reward.*exit code -6"),
+        pytest.raises(UserError, match=r"first 2 samples have no reward.*exit code -6"),
     ):
         trained(tmp_path, pool, heldout_samples=0, samples_per_epoch=2, batch_size=2,
                 forward_batch=2, statistics_min_count=1)  # fmt: skip

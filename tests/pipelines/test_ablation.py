@@ -1,6 +1,8 @@
 """`realmat ablate`: the right variants, each trained once, curves on the right epochs."""
 
 import json
+import shutil
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +10,10 @@ import pytest
 
 from components.core.errors import UserError
 from components.evaluation.ablation import best_variant, read_ablation
-from pipelines.ablation import history_of, prompt_variants, run_ablation, tv_variants
+from pipelines.ablation import curves, history_of, prompt_variants, run_ablation, tv_variants
 from pipelines.cli import main
 from pipelines.recipe import Recipe, load_recipe
+from tests.pipelines.conftest import realmat
 
 
 def test_the_papers_numbers_of_prompts_scale_with_the_recipe() -> None:
@@ -80,8 +83,41 @@ def test_a_reports_history_is_found_among_those_of_other_variants(tmp_path: Path
         folder = tmp_path / "store" / "ddpo_lora" / key
         folder.mkdir(parents=True)
         (folder / "history.jsonl").write_text(json.dumps({"epoch": 0, "train_reward": reward}))
-    found = history_of({"ddpo": {"train_reward": [0.25]}}, tmp_path)
-    assert found == [{"epoch": 0, "train_reward": 0.25}]
+    assert history_of("b", tmp_path) == [{"epoch": 0, "train_reward": 0.25}]
+
+
+def test_heldout_curves_are_of_the_scorer_that_all_variants_have() -> None:
+    """Rewards by the scorer that was trained on stay on their own panel, the training one."""
+    row = {"epoch": 0, "train_reward": 0.9, "heldout_reward": 0.8, "heldout_common_reward": 0.4}
+    found = curves([row, {"epoch": 1, "heldout_reward": 0.5}])
+    assert found["train_reward"] == [(0, 0.9)]
+    assert found["heldout_reward"] == [(0, 0.4), (1, 0.5)]
+
+
+@pytest.mark.long
+def test_an_ablation_of_the_smoke_recipe_from_the_command_to_the_picture(
+    smoke: Path, tmp_path: Path
+) -> None:
+    """It trains what no run has trained yet: here one of two variants, all else is in the store."""
+    shutil.copytree(smoke / "store", tmp_path / "out" / "store")
+    done = realmat("ablate", "tv", "smoke", "--output", str(tmp_path / "out"), runs=tmp_path)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    table, picture = (tmp_path / "out" / name for name in ("ablation.json", "ablation.png"))
+    assert done.stdout.split()[-2:] == [str(table), str(picture)]
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    first, second = (json.loads(table.read_text())[name] for name in ("with TV", "without TV"))
+    for lines in (first, second):
+        assert [epoch for epoch, _ in lines["train_reward"]] == [0, 1]
+        for name in ("heldout_reward", "heldout_gold_reward"):
+            assert [epoch for epoch, _ in lines[name]] == [0, 1, 2]
+    # The same model, prompts, seeds and lights, judged by the same scorers before any training.
+    for name in ("heldout_reward", "heldout_gold_reward"):
+        assert first[name][0] == second[name][0]
+    assert first["train_reward"][0] != second["train_reward"][0]
+    runs = (tmp_path / "out" / "store").glob("*/*/manifest.json")
+    stages = Counter(run.parent.parent.name for run in runs)
+    assert stages["ddpo_lora"] == 2
+    assert stages["reward_training"] == stages["prompt_selection"] == 1
 
 
 @pytest.mark.parametrize(

@@ -54,6 +54,8 @@ def data(seed: int = 0, per_cluster: int = 6) -> Labelled:
 class PixelClip:
     """Features that are a fixed projection of the pixels."""
 
+    fingerprint = "of these pixels"
+
     def images(self, images: np.ndarray) -> np.ndarray:
         flat = images.reshape(len(images), -1).astype(np.float32) / 255
         return unit(flat @ np.random.default_rng(0).normal(size=(flat.shape[1], DIMENSIONS)))
@@ -75,7 +77,10 @@ def metrics(tmp_path_factory: pytest.TempPathFactory) -> dict:
     )  # type: ignore[arg-type]
     for name in ("reward", "gold", "reward_without_tv"):
         assert LinearScorer.load(folder / "out" / name).weight.shape == (DIMENSIONS,)
-    assert json.loads((folder / "out" / "clip.json").read_text()) == {"uri": "small"}
+    assert json.loads((folder / "out" / "clip.json").read_text()) == {
+        "uri": "small",
+        "weights": "of these pixels",
+    }
     labelled, unseen = data(), json.loads((folder / "out" / "test_photographs.json").read_text())
     assert len(unseen) == len(set(unseen)) == sum(labelled.photograph & (labelled.split == "test"))
     trained = labelled.item[labelled.photograph & (labelled.split != "test")]

@@ -7,6 +7,7 @@ the CLIP score and the diversity of an evaluation.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -105,6 +106,15 @@ class ClipFeatures:
     def dimension(self) -> int:
         """D, the length of a feature vector."""
         return int(self.texts(["a"]).shape[1])
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash of all weights, with their names and shapes: which model this is."""
+        digest = hashlib.sha256()
+        for name, weight in sorted(self.model.state_dict().items()):
+            digest.update(f"{name} {tuple(weight.shape)} ".encode())
+            digest.update(weight.detach().float().cpu().contiguous().numpy().data)
+        return digest.hexdigest()
 
     def _preprocess(self, images_nhwc: Images) -> torch.Tensor:
         pixels = torch.from_numpy(np.ascontiguousarray(images_nhwc)).to(self.device)

@@ -4,7 +4,7 @@ It lies in a folder, whoever opens it (`realmat score`, MLflow, the demo):
 
     reward/            the linear scorer
     gold/              the scorer that it is checked with, trained on other data
-    clip.json          {"uri"}: the CLIP model whose features it reads
+    clip.json          {"uri", "weights"}: the CLIP model whose features it reads, and their hash
 
 The artifact of `reward_training`, a registered reward and a registered material model are such
 folders; the last keeps the name of its CLIP model in `generator.json`.
@@ -12,7 +12,6 @@ folders; the last keeps the name of its CLIP model in `generator.json`.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ from numpy.typing import NDArray
 from components.core.errors import UserError
 from components.core.materials.photos import decode_photo
 from components.core.realism.clip import ClipFeatures
+from components.core.realism.identity import CLIP_FILE, read_clip
 from components.core.realism.reward import GOLD
 from components.core.realism.scorer import LinearScorer
 
@@ -31,7 +31,7 @@ ARTIFACT = "reward"
 CARD = "card.md"
 SIZE = 256
 """Side in pixels at which images are read; CLIP brings them to its own size."""
-CLIP_NAMES = {"clip.json": "uri", "generator.json": "clip"}
+CLIP_NAMES = {CLIP_FILE: "uri", "generator.json": "clip"}
 """Which key of which file names the CLIP model."""
 
 
@@ -54,7 +54,7 @@ class RealismModel:
             )
         scorer = LinearScorer.load(folder / ARTIFACT)
         gold = LinearScorer.load(folder / GOLD) if (folder / GOLD).is_dir() else None
-        return cls(ClipFeatures.load(_clip(folder), device=device), scorer, gold)
+        return cls(_clip(folder, device), scorer, gold)
 
     def __call__(self, images_nhwc: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Scores (N,) of sRGB images (N, h, w, 3)."""
@@ -65,13 +65,9 @@ class RealismModel:
         return self(np.stack([decode_photo(content, SIZE) for content in contents]))
 
 
-def _clip(folder: Path) -> str:
+def _clip(folder: Path, device: str) -> ClipFeatures:
     for name, key in CLIP_NAMES.items():
-        file = folder / name
-        if file.is_file():
-            try:
-                return str(json.loads(file.read_text("utf-8")).get(key, "small"))
-            except ValueError as error:
-                raise UserError(f"{file} is not valid JSON ({error}): write it again") from error
+        if (folder / name).is_file():
+            return read_clip(folder / name, key=key, device=device)
     files = " or ".join(CLIP_NAMES)
     raise UserError(f"{folder} holds no {files}, which names the CLIP model that its scorer reads")

@@ -5,7 +5,6 @@ prompts and evaluation measure exactly the same thing, and a test can put any fu
 DDPO differentiates nothing in it; `score_with_gradient` is for the baseline that does.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -17,6 +16,7 @@ from components.core.errors import UserError
 from components.core.materials.grid import unpack
 from components.core.platform.config_types import Rendering
 from components.core.realism.clip import ClipFeatures
+from components.core.realism.identity import CLIP_FILE, read_clip
 from components.core.realism.scorer import LinearScorer
 from components.core.rendering.batch import Light, SrgbRenderer, draw_lights, render_batch
 from components.core.rendering.environments import Environment, load_environments
@@ -30,6 +30,8 @@ REWARD = "reward"
 GOLD = "gold"
 TEST_PHOTOGRAPHS = "test_photographs.json"
 """Beside the scorers: the numbers of the photographs that none of them was trained on."""
+COMMON = "common"
+"""The artifact's own reward where another of its scorers is trained on: what such runs share."""
 
 
 class RewardFunction(Protocol):
@@ -145,16 +147,15 @@ def load_reward(
     """
     from components.core.rendering.scene import Renderer
 
-    clip = json.loads((folder / "clip.json").read_text(encoding="utf-8"))["uri"]
-    features = ClipFeatures.load(clip, device=device)
-    names = {REWARD: scorer, GOLD: GOLD}
+    features = read_clip(folder / CLIP_FILE, device=device)
+    names = {REWARD: scorer, GOLD: GOLD} | ({COMMON: REWARD} if scorer != REWARD else {})
     scorers = {name: LinearScorer.load(folder / file) for name, file in names.items()}
     for name, linear in scorers.items():
         if len(linear.weight) != features.dimension:
             raise UserError(
                 f"{folder / names[name]} was trained on features of {len(linear.weight)} numbers, "
-                f"but the CLIP model {clip!r} makes {features.dimension}: train the reward with "
-                "the CLIP model that clip.json names"
+                f"but the CLIP model that {CLIP_FILE} names makes {features.dimension}: train the "
+                "reward with that model"
             )
     return RealismReward(
         Renderer(**rendering.model_dump()),
