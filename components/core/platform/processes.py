@@ -15,6 +15,7 @@ from pathlib import Path
 import psutil
 
 from components.core.errors import UserError
+from components.core.platform.lifeline import follow_lifeline
 from components.core.platform.preemption import Preempted
 from components.core.platform.torchrun import shutdown_option, torchrun_here, train_here
 from components.core.platform.trainjob import train_on_nodes
@@ -54,7 +55,9 @@ def train_in_group(
 @contextmanager
 def ending_well(stage: str, work: Path) -> Iterator[None]:
     """Within this, a training process turns a user's error into exit code 2, and the orderly end
-    of a preempted one into 143. Every process says what it found; a preemption is said once."""
+    of a preempted one into 143. Every process says what it found; a preemption is said once. It
+    ends at once when the stage that started it on the same machine is gone."""
+    follow_lifeline()
     _forget_earlier(work)
     try:
         yield

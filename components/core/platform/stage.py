@@ -33,7 +33,7 @@ from components.core.platform.artifacts import (
 )
 from components.core.platform.journal import RUN_NOTE, journal
 from components.core.platform.key import stage_key, work_key
-from components.core.platform.lifeline import follow
+from components.core.platform.lifeline import follow_lifeline
 from components.core.platform.pipeline_run import watching
 from components.core.platform.settings import log_settings
 from components.core.platform.tracking import StageTracker, stage_run
@@ -42,7 +42,6 @@ from components.core.platform.tracking_errors import tracking_errors
 STORE = "REALMAT_STORE"  # folder of finished stages, which all tasks see; else beside the outputs
 PARENT_RUN = "REALMAT_PARENT_RUN"  # MLflow run of the pipeline, where one machine runs all of it
 JOURNAL = "REALMAT_JOURNAL"  # folder of journals that another process sends to MLflow
-LIFELINE = "REALMAT_LIFELINE"  # named pipe of the process that runs the pipeline
 RECORD = "REALMAT_RECORD"  # file that receives one JSON line for every stage
 Input = Path | Sequence[Path]
 DATASETS = ("material-grids", "generated-materials", "photographs", "realism-labels", "prompts")
@@ -63,8 +62,7 @@ def run_task(
 
     `settings` go on top of `config`: what the pipeline alone knows, such as a task's part.
     """
-    if LIFELINE in os.environ:
-        follow(Path(os.environ[LIFELINE]))
+    follow_lifeline()
     try:
         with tracking_errors():
             execute(
