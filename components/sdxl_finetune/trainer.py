@@ -19,11 +19,14 @@ from torch import Tensor
 from components.core.diffusion.loss import loss_by_timestep, v_prediction_loss
 from components.core.diffusion.model import TextToImage
 from components.core.errors import UserError
+from components.core.platform.full_disk import naming_full_disk
 from components.core.platform.preemption import Preempted, noticing_sigterm
 from components.sdxl_finetune.average import Average
 from components.sdxl_finetune.checkpoint import (
     checkpoints,
     load_checkpoint,
+    newest_step,
+    remove_partial,
     save_checkpoint,
     what_stays,
 )
@@ -140,9 +143,13 @@ class Trainer:
 
     def _resume(self) -> int:
         self.checkpoints.mkdir(parents=True, exist_ok=True)
-        done, extra = load_checkpoint(self.engine, self.checkpoints, self._owner)
-        if self.average is not None and done:
-            self.average.restore(extra["average"])
+        if torch.distributed.get_rank() == 0:
+            remove_partial(self.checkpoints)
+        done = newest_step(self.checkpoints, self.engine.device)
+        if done:
+            extra = load_checkpoint(self.engine, self.checkpoints, done, self._owner)
+            if self.average is not None:
+                self.average.restore(extra["average"])
         if done > self.config.iterations:
             raise UserError(
                 f"the checkpoint of step {done} in {self.checkpoints} is further than "
@@ -155,9 +162,9 @@ class Trainer:
         kept = what_stays(self.checkpoints)
         require_finite_weights(self.model.unet, done, self.engine.device, kept)
         extra = {} if self.average is None else {"average": self.average.state()}
-        save_checkpoint(
-            self.engine, self.checkpoints, done, extra, self._owner, self.config.keep_checkpoints
-        )
+        folder, keep = self.checkpoints, self.config.keep_checkpoints
+        with naming_full_disk(folder, f" at step {done}", lambda: kept):
+            save_checkpoint(self.engine, folder, done, extra, self._owner, keep)
 
     def _step(self, step: int) -> dict[str, float]:
         """One optimizer step; metrics are those of the whole batch, over all processes."""

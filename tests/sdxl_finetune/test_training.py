@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 import torch
 from diffusers import StableDiffusionXLPipeline
-from safetensors.torch import load_file
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 
 from components.core.errors import UserError
 from components.core.platform.torchrun import forward_metrics
@@ -240,9 +241,35 @@ def test_resuming_continues_the_averaged_weights(
     no = NullTracker()
     run(whole, dataset=[dataset], output=tmp_path / "a", work=tmp_path / "w1", tracker=no)
     run(half, dataset=[dataset], output=tmp_path / "b", work=tmp_path / "w2", tracker=no)
+    half_written = tmp_path / "w2" / "checkpoints" / ".step-0000009.partial"
+    half_written.mkdir()
+    (half_written / "gigabytes").touch()
     run(whole, dataset=[dataset], output=tmp_path / "c", work=tmp_path / "w2", tracker=no)
+    assert not half_written.exists()
     expected, resumed = weights(tmp_path / "a"), weights(tmp_path / "c")
     assert all(torch.equal(resumed[name], value) for name, value in expected.items())
+
+
+def test_a_full_disk_leaves_the_checkpoint_of_before(
+    base_model: Path, dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tiny(base_model, iterations=4)
+    places: dict[str, Any] = {"dataset": [dataset], "output": tmp_path / "model"}
+    saved = tmp_path / "work" / "checkpoints"
+
+    def save(tensors: dict[str, torch.Tensor], path: str, metadata: dict[str, str]) -> None:
+        if checkpoints(saved):
+            raise SafetensorError("I/O error: No space left on device (os error 28)")
+        save_file(tensors, path, metadata)
+
+    monkeypatch.setattr("components.sdxl_finetune.checkpoint.save_file", save)
+    told = rf"disk of {saved} at step 4: free .*; the checkpoint of step 2 stays in {saved}"
+    with pytest.raises(UserError, match=told):
+        run(config, **places, work=tmp_path / "work", tracker=NullTracker())
+    monkeypatch.undo()
+    again = Recorder()
+    run(config, **places, work=tmp_path / "work", tracker=again)
+    assert [step for step, _ in again.rows] == [3, 4]
 
 
 def test_a_diverging_loss_is_a_user_error(base_model: Path, dataset: Path, tmp_path: Path) -> None:

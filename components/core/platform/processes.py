@@ -15,6 +15,7 @@ from pathlib import Path
 import psutil
 
 from components.core.errors import UserError
+from components.core.platform.full_disk import naming_full_disk
 from components.core.platform.lifeline import follow_lifeline
 from components.core.platform.preemption import Preempted
 from components.core.platform.torchrun import shutdown_option, torchrun_here, train_here
@@ -60,7 +61,8 @@ def ending_well(stage: str, work: Path) -> Iterator[None]:
     follow_lifeline()
     _forget_earlier(work)
     try:
-        yield
+        with naming_full_disk(work):
+            yield
     except UserError as error:
         _leave_reason(stage, str(error), work)
         sys.exit(2)
@@ -104,6 +106,9 @@ def _leave_reason(stage: str, reason: str, work: Path) -> None:
         with suppress(FileNotFoundError):
             if failure.read_text(encoding="utf-8") == reason:
                 return
+    except OSError as error:  # the disk may be full, which then is the reason: it is printed
+        failure.unlink(missing_ok=True)
+        print(f"{stage}: {failure} cannot be written ({error})", flush=True)
     print(f"{stage}: process {_rank()}: {reason}", flush=True)
 
 

@@ -7,7 +7,6 @@ also after a change of settings that it lets change (see `work_key`). Kubeflow's
 do this: its key leaves out the code.
 """
 
-import errno
 import importlib
 import json
 import os
@@ -31,6 +30,7 @@ from components.core.platform.artifacts import (
     read_manifest,
     write_manifest,
 )
+from components.core.platform.full_disk import naming_full_disk
 from components.core.platform.journal import RUN_NOTE, journal
 from components.core.platform.key import stage_key, work_key
 from components.core.platform.lifeline import follow_lifeline
@@ -193,15 +193,8 @@ def _run(
                     tracker.log_dataset(path, manifest.content_hash, context=name)
         log_settings(tracker, stage, config, work)
         module = importlib.import_module(f"components.{stage}.stage")
-        try:
+        with naming_full_disk(finished.parent):
             module.run(config, **inputs, **parameters, output=finished, work=work, tracker=tracker)
-        except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise UserError(
-                    f"No space left on the disk of {finished.parent}: free some space, or choose "
-                    "another --output, and start again."
-                ) from error
-            raise
         seconds = time.monotonic() - started
         manifest = read_manifest(finished).model_copy(update={"seconds": round(seconds, 3)})
         write_manifest(finished, manifest)
