@@ -22,6 +22,7 @@ from components.core.errors import UserError
 from components.core.platform.full_disk import naming_full_disk
 from components.core.platform.preemption import Preempted, noticing_sigterm
 from components.sdxl_finetune.average import Average
+from components.sdxl_finetune.batch import Ahead, Batches
 from components.sdxl_finetune.checkpoint import (
     checkpoints,
     load_checkpoint,
@@ -32,8 +33,7 @@ from components.sdxl_finetune.checkpoint import (
 )
 from components.sdxl_finetune.clock import Clock
 from components.sdxl_finetune.config import Config
-from components.sdxl_finetune.data import TrainingData, batch_items
-from components.sdxl_finetune.draw import Draw
+from components.sdxl_finetune.data import TrainingData
 from components.sdxl_finetune.engine import start_engine
 from components.sdxl_finetune.fingerprint import fingerprint
 from components.sdxl_finetune.safety import (
@@ -88,6 +88,11 @@ class Trainer:
             self.average = Average(model.unet, config.ema_decay) if config.ema_decay > 0 else None
         # Where its numbers are looked up, a step needs not wait for the device.
         self.schedule = self.schedule.to(self.engine.device)
+        batches = Batches(
+            config, data, torch.distributed.get_rank(), latent_shape=model.latent_shape,
+            train_steps=self.schedule.train_steps, locked=self.engine.device.type == "cuda",
+        )  # fmt: skip
+        self.batches = Ahead(batches, config.iterations, self.engine.device)
 
     def train(self) -> None:
         """Run from the newest checkpoint to the last iteration; the last one is saved too.
@@ -169,31 +174,26 @@ class Trainer:
     def _step(self, step: int) -> dict[str, float]:
         """One optimizer step; metrics are those of the whole batch, over all processes."""
         config, engine = self.config, self.engine
-        items = batch_items(config.seed, step, config.batch_size, len(self.data))
-        shape = (config.batch_size, *self.model.latent_shape)
-        train_steps = self.schedule.train_steps
-        chances = config.caption_dropout, config.timestep_shift
-        draw = Draw.of_step(config.seed, step, shape, train_steps, *chances)
+        batch = self.batches.of(step)
         self._set_learning_rate(step)
         # Of the whole batch: each process fills in its own part, and the sum is then all of it.
         losses_b = torch.zeros(config.batch_size, device=engine.device)
-        parts = self._own_parts()
-        for part in parts:
-            latents, embeds, ids = self.data.batch(items[part], engine.device)
+        for own in batch.parts:
+            part = own.to(engine.device)
             losses = v_prediction_loss(
                 engine,
                 self.schedule,
-                latents,
-                embeds.dropped(draw.drop_b[part].to(engine.device)),
-                draw.noise_bchw[part].to(engine.device),
-                draw.t_b[part].to(engine.device),
+                part.latents_bchw,
+                part.embeds.dropped(part.drop_b),
+                part.noise_bchw,
+                part.t_b,
                 self.model.image_size,
-                ids,
+                part.time_ids_b6,
             )
             engine.backward(losses.mean())
-            losses_b[part] = losses.detach()
-            if part is parts[-1]:
-                norm = self._checked_norm(step, items.tolist(), summed(losses_b))
+            losses_b[part.rows] = losses.detach()
+            if own is batch.parts[-1]:
+                norm = self._checked_norm(step, batch.items_b.tolist(), summed(losses_b))
             engine.step()
         if self.average is not None:
             self.average.update()
@@ -201,7 +201,7 @@ class Trainer:
             "loss": float(losses_b.mean()),
             "gradient_norm": norm,
             "learning_rate": float(engine.optimizer.param_groups[0]["lr"]),
-            **loss_by_timestep(losses_b, draw.t_b, train_steps),
+            **loss_by_timestep(losses_b, batch.t_b, self.schedule.train_steps),
         }
 
     def _checked_norm(self, step: int, items: list[int], losses_b: Tensor) -> float:
@@ -209,12 +209,6 @@ class Trainer:
         kept = what_stays(self.checkpoints)
         require_finite_step(step + 1, items, losses_b, norm, kept, self.data.name_of)
         return norm
-
-    def _own_parts(self) -> list[slice]:
-        """The micro-batches of this process within the batch."""
-        size, count = self.config.micro_batch_size, self.config.accumulation
-        first = torch.distributed.get_rank() * count * size
-        return [slice(first + i * size, first + (i + 1) * size) for i in range(count)]
 
     def _set_learning_rate(self, step: int) -> None:
         warmup = self.config.warmup_steps

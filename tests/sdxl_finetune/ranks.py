@@ -102,8 +102,8 @@ def _make_trouble(trouble: Trouble, data: Any, trainer: Any) -> None:
     listed = checkpoint.checkpoints
     batch, step_once = data.batch, trainer._step
 
-    def poisoned(self: Any, items: Any, device: Any) -> Any:
-        latents, embeds, ids = batch(self, items, device)
+    def poisoned(self: Any, items: Any) -> Any:
+        latents, embeds, ids = batch(self, items)
         latents[items == trouble.poisoned_item] = float("nan")
         return latents, embeds, ids
 

@@ -71,7 +71,7 @@ def test_cache_holds_what_the_model_computes(
     build_cache([dataset], model, config, tmp_path / "cache")
     data = TrainingData(tmp_path / "cache")
     assert len(data) == 20  # ten grids for training, the two of the test split are left out
-    latents, embeds, _ = data.batch(np.array([3, 0]), "cpu")
+    latents, embeds, _ = data.batch(np.array([3, 0]))
     shards = GridShards.open([dataset])
     grids = np.stack([shards.grid(3), shards.grid(0)])
     expected = model.encode(torch.from_numpy(grids).float() / 255.0)
@@ -79,7 +79,7 @@ def test_cache_holds_what_the_model_computes(
     prompts = model.encode_prompts(["pebble, grey gravel", "brick, old red brick wall"])
     torch.testing.assert_close(embeds.tokens_bld, prompts.tokens_bld, atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(embeds.pooled_bd, prompts.pooled_bd, atol=1e-5, rtol=1e-4)
-    variants, *_ = data.batch(np.array([13, 10]), "cpu")
+    variants, *_ = data.batch(np.array([13, 10]))
     assert not torch.allclose(variants, latents, atol=1e-3)
 
 
@@ -184,13 +184,13 @@ def test_a_cache_of_another_model_is_replaced(
     dataset: Path, model: TextToImage, tmp_path: Path
 ) -> None:
     build_cache([dataset], model, Config(), tmp_path / "cache")
-    before, *_ = TrainingData(tmp_path / "cache").batch(np.arange(3), "cpu")
+    before, *_ = TrainingData(tmp_path / "cache").batch(np.arange(3))
     other = replace(model, vae=copy.deepcopy(model.vae))
     with torch.no_grad():
         for weight in other.vae.encoder.parameters():
             weight.mul_(1.1)
     build_cache([dataset], other, Config(), tmp_path / "cache")
-    after, *_ = TrainingData(tmp_path / "cache").batch(np.arange(3), "cpu")
+    after, *_ = TrainingData(tmp_path / "cache").batch(np.arange(3))
     assert not torch.allclose(before, after)
 
 
@@ -207,7 +207,7 @@ def test_cached_and_uncached_conditioning_are_identical(
 
     build_cache([dataset], model, Config(), tmp_path / "cache")
     data, items = TrainingData(tmp_path / "cache"), np.array([2, 1])
-    latents, embeds, ids = data.batch(items, "cpu")
+    latents, embeds, ids = data.batch(items)
     v_prediction_loss(
         Spy(1, 1), model.schedule, latents, embeds, torch.randn_like(latents),
         torch.tensor([5, 999]), model.image_size, ids,
