@@ -41,6 +41,7 @@ from components.sdxl_finetune.safety import (
     gradient_norm,
     require_finite_step,
     require_finite_weights,
+    require_no_dropout,
     summed,
 )
 from components.sdxl_finetune.shortage import described, naming_shortage, remedies
@@ -79,6 +80,7 @@ class Trainer:
         self.config, self.model, self.data = config, model, data
         self.checkpoints, self.log, self.observe = checkpoints, log, observe
         self.schedule = model.schedule
+        require_no_dropout(model.unet, config.base_model)
         self._owner = fingerprint(config, model.unet, len(data))
         model.unet.requires_grad_(True).train()
         if config.gradient_checkpointing:
