@@ -51,6 +51,14 @@ def run(
     grids = [open_artifact(part, "material-grids") for part in dataset]
     announce_device(config.device)
     device = compute_device(config.device)
+    given = config
+    config = given.resolved(torch.cuda.device_count() if device == "cuda" else 0)
+    if config != given:
+        print(
+            f"sdxl_finetune: {config.processes} processes, micro_batch_size "
+            f"{config.micro_batch_size}, accumulation {config.accumulation}",
+            flush=True,
+        )
     model = load_model(config.base_model, device)
     _encode(model, config, grids, work, tracker)
     gallery = Gallery(config, tracker)

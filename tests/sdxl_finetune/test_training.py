@@ -181,12 +181,13 @@ def test_sigterm_reaches_torchruns_processes_which_save_before_they_end(
 @pytest.mark.parametrize(
     "changes",
     [
-        {"micro_batch_size": 4},
+        {"micro_batch_size": 0, "processes": 0},
         {"zero_stage": 2},
         {"channels_last": True},
         {"gradient_checkpointing": True},
+        pytest.param({"compile": True}, marks=pytest.mark.long),
     ],
-    ids=["without accumulation", "ZeRO-2", "channels last", "gradient checkpointing"],
+    ids=["without accumulation", "ZeRO-2", "channels last", "gradient checkpointing", "compiled"],
 )
 def test_ways_of_computing_the_same_training(
     base_model: Path,
