@@ -19,7 +19,7 @@ from components.sdxl_finetune.cache import Encoder, prepare
 from components.sdxl_finetune.cache_key import cache_key
 from components.sdxl_finetune.config import Config
 from components.sdxl_finetune.data import TrainingData, batch_items, build_cache
-from components.sdxl_finetune.encode import encode_share, write_job
+from components.sdxl_finetune.encode import encode_in_processes, encode_share, write_job
 from components.sdxl_finetune.grids import GridSet, augment
 from components.sdxl_finetune.shard_file import write_arrays
 
@@ -154,6 +154,30 @@ def test_processes_divide_the_shards(
     assert sorted(encoded) == alone  # each once
     for name in alone:
         assert (folder / name).read_bytes() == (tmp_path / "one" / name).read_bytes()
+
+
+@pytest.mark.long
+def test_torchrun_starts_the_processes_that_divide_them(
+    dataset: Path, base_model: Path, model: TextToImage, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """As on a machine with two GPUs, but that each process then computes on the CPU."""
+    config = Config(encode_batch_size=4, base_model=str(base_model), device="cpu")
+    key, one, two = cache_key([dataset], model, config), tmp_path / "one", tmp_path / "two"
+    encoder = Encoder(GridSet.open([dataset], model.image_size), model, config, key)
+    for folder in (one, two):
+        prepare(folder, key)
+    encoder.write(one, encoder.shards())
+    encode_in_processes([dataset], config, two, key, encoder.shards())
+    assert encoder.missing(two) == encoder.shards()  # a CPU has no use for two processes
+    monkeypatch.setattr("components.sdxl_finetune.encode.compute_device", lambda wanted: "cuda")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    encode_in_processes([dataset], config, two, key, encoder.shards())
+    names = {path.name for path in one.iterdir()}
+    assert len(names) == 1 + 2
+    assert {path.name for path in two.iterdir()} == names  # nothing is left of the job
+    for name in names:
+        assert (two / name).read_bytes() == (one / name).read_bytes()
 
 
 def test_another_model_or_data_set_never_meets_an_old_cache(
