@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -14,10 +13,8 @@ import numpy as np
 import pytest
 import torch
 from diffusers import StableDiffusionXLPipeline
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
-from components.core.diffusion.model import TextToImage, load_model
 from components.core.errors import UserError
 from components.core.platform.torchrun import forward_metrics
 from components.core.platform.tracking import NullTracker
@@ -251,59 +248,6 @@ def test_resuming_continues_the_averaged_weights(
     assert not half_written.exists()
     expected, resumed = weights(tmp_path / "a"), weights(tmp_path / "c")
     assert all(torch.equal(resumed[name], value) for name, value in expected.items())
-
-
-def test_a_full_disk_leaves_the_checkpoint_of_before(
-    base_model: Path, dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    config = tiny(base_model, iterations=4)
-    places: dict[str, Any] = {"dataset": [dataset], "output": tmp_path / "model"}
-    saved = tmp_path / "work" / "checkpoints"
-
-    def save(tensors: dict[str, torch.Tensor], path: str, metadata: dict[str, str]) -> None:
-        if checkpoints(saved):
-            raise SafetensorError("I/O error: No space left on device (os error 28)")
-        save_file(tensors, path, metadata)
-
-    monkeypatch.setattr("components.sdxl_finetune.checkpoint.save_file", save)
-    told = rf"disk of {saved} at step 4: free .*; the checkpoint of step 2 stays in {saved}"
-    with pytest.raises(UserError, match=told):
-        run(config, **places, work=tmp_path / "work", tracker=NullTracker())
-    monkeypatch.undo()
-    again = Recorder()
-    run(config, **places, work=tmp_path / "work", tracker=again)
-    assert [step for step, _ in again.rows] == [3, 4]
-
-
-def test_a_model_is_loaded_once(
-    base_model: Path, dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """For the cache's key, for training, and for the result: 14 GB of SDXL."""
-    loaded: list[str] = []
-
-    def load(uri: str, device: str = "cpu") -> TextToImage:
-        loaded.append(uri)
-        return load_model(uri, device)
-
-    for module in ("stage", "worker"):
-        monkeypatch.setattr(f"components.sdxl_finetune.{module}.load_model", load)
-    run(
-        tiny(base_model, iterations=1), dataset=[dataset], output=tmp_path / "model",
-        work=tmp_path / "work", tracker=NullTracker(),
-    )  # fmt: skip
-    assert loaded == [str(base_model)]
-
-
-def test_dropout_is_refused(base_model: Path, dataset: Path, tmp_path: Path) -> None:
-    """Its random numbers would not be those of a training that is not interrupted."""
-    shutil.copytree(base_model, tmp_path / "base")
-    file = tmp_path / "base" / "unet" / "config.json"
-    file.write_text(json.dumps(json.loads(file.read_text()) | {"dropout": 0.1}))
-    with pytest.raises(UserError, match=r'base has dropout \(0\.1\).* set "dropout" to 0'):
-        run(
-            tiny(tmp_path / "base"), dataset=[dataset], output=tmp_path / "model",
-            work=tmp_path / "work", tracker=NullTracker(),
-        )  # fmt: skip
 
 
 def test_a_diverging_loss_is_a_user_error(base_model: Path, dataset: Path, tmp_path: Path) -> None:
