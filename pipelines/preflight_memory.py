@@ -23,6 +23,7 @@ def check_memory(config: Config) -> None:
     gpus = [] if config.device == "cpu" or config.nodes > 1 else gpus_here()
     if not gpus:
         return
+    config = config.resolved(len(gpus))
     if config.processes > len(gpus):
         raise UserError(
             f"sdxl_finetune.processes is {config.processes}, but this machine has {len(gpus)} "

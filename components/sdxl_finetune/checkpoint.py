@@ -26,7 +26,7 @@ from torch import Tensor
 from components.core.errors import UserError
 from components.sdxl_finetune.fingerprint import check_fingerprint, write_fingerprint
 
-_PREFIX = "step-"
+_PREFIX, _PARTIAL = "step-", ".partial"
 _PLAIN = (str, int, float, bool, type(None))
 
 
@@ -106,7 +106,7 @@ def save_checkpoint(
 
     owner: see `fingerprint`.
     """
-    partial = f".{_PREFIX}{step:07d}.partial"
+    partial = f".{_PREFIX}{step:07d}{_PARTIAL}"
     if engine.global_rank == 0:
         shutil.rmtree(folder / partial, ignore_errors=True)
     # DeepSpeed itself waits for all processes before the first one writes.
@@ -155,21 +155,37 @@ def what_stays(folder: Path) -> str:
     return f"the checkpoint of step {steps_of(found[-1])} stays in {folder}"
 
 
-def load_checkpoint(engine: Any, folder: Path, owner: dict[str, Any]) -> tuple[int, dict[str, Any]]:
-    """Restore the newest checkpoint: finished steps and the extra state; (0, {}) without one.
+def remove_partial(folder: Path) -> None:
+    """Remove what attempts before have left half written; nobody may be writing."""
+    for partial in folder.glob(f".{_PREFIX}*{_PARTIAL}"):
+        shutil.rmtree(partial)
+
+
+def newest_step(folder: Path, device: torch.device | str) -> int:
+    """Steps of the newest checkpoint, 0 without one; all processes call this.
+
+    The first process looks for all of them: over a network another one may see an older listing,
+    and processes that continue from different steps would train on as if nothing were wrong.
+    """
+    found = checkpoints(folder) if torch.distributed.get_rank() == 0 else []
+    newest = torch.tensor([steps_of(found[-1]) if found else 0], device=device)
+    torch.distributed.broadcast(newest, src=0)
+    return int(newest.item())
+
+
+def load_checkpoint(engine: Any, folder: Path, step: int, owner: dict[str, Any]) -> dict[str, Any]:
+    """Restore the state after `step` steps; returns what was saved with it as `extra`.
 
     Raises UserError if it belongs to another training, or is damaged.
     """
-    found = checkpoints(folder)
-    if not found:
-        return 0, {}
-    newest = found[-1]
+    newest = folder / f"{_PREFIX}{step:07d}"
+    older = [path for path in checkpoints(folder) if steps_of(path) < step]
     check_fingerprint(newest, owner)
-    before = f"continue from {found[-2].name}" if len(found) > 1 else "start again"
+    before = f"continue from {older[-1].name}" if older else "start again"
     try:
         path, extra = engine.load_checkpoint(str(folder), tag=newest.name)
     except (OSError, SafetensorError) as error:
         raise UserError(f"{newest} is damaged ({error}): remove it to {before}") from error
     if path is None:  # DeepSpeed's word for a file that it did not find, which it only logs
         raise UserError(f"{newest} lacks files: remove it to {before}")
-    return steps_of(newest), dict(extra)
+    return dict(extra)

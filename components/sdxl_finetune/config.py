@@ -6,6 +6,9 @@ from pydantic import BaseModel, Field, model_validator
 
 from components.core.platform.config_types import Rendering
 
+LARGEST_DERIVED_PASS = 5
+"""Grids; the paper's 24 GPUs divide its batch of 120 so."""
+
 
 class Config(BaseModel, frozen=True, extra="forbid"):
     """Settings of the stage `sdxl_finetune`."""
@@ -30,8 +33,12 @@ class Config(BaseModel, frozen=True, extra="forbid"):
     batch_size: int = Field(
         120, ge=1, description="Grids in one optimizer step, over all processes."
     )
-    micro_batch_size: int = Field(5, ge=1, description="Grids in one forward pass of a process.")
-    processes: int = Field(1, ge=1, description="Training processes of each node (torchrun).")
+    micro_batch_size: int = Field(
+        5, ge=0, description="Grids in one forward pass of a process; 0: up to 5, as divides."
+    )
+    processes: int = Field(
+        1, ge=0, description="Training processes of each node (torchrun); 0: one for each GPU here."
+    )
     nodes: int = Field(1, ge=1, description="Machines; more than one make a TrainJob on a cluster.")
     learning_rate: float = Field(2e-6, gt=0, description="AdamW's learning rate.")
     warmup_steps: int = Field(0, ge=0, description="Steps in which the learning rate grows to it.")
@@ -102,6 +109,20 @@ class Config(BaseModel, frozen=True, extra="forbid"):
     )
     device: str = Field("auto", pattern="^(auto|cpu|cuda)$", description="Where to compute.")
 
+    def resolved(self, gpus: int) -> "Config":
+        """With what was left open (0) set for a machine with so many GPUs.
+
+        As many GPUs as the batch can be divided among; then passes as large as the paper's 5 grids,
+        from which on larger ones hardly use a GPU better.
+        """
+        micro = self.micro_batch_size or 1
+        counts = [n for n in range(1, max(1, gpus) + 1) if self.batch_size % (n * micro) == 0]
+        processes = self.processes or max(counts, default=1)
+        own = self.batch_size // (processes * self.nodes)
+        sizes = [n for n in range(1, LARGEST_DERIVED_PASS + 1) if own % n == 0]
+        changes = {"processes": processes, "micro_batch_size": self.micro_batch_size or max(sizes)}
+        return Config.model_validate(self.model_dump() | changes)
+
     @property
     def accumulation(self) -> int:
         """Forward passes of each process in one optimizer step."""
@@ -114,6 +135,18 @@ class Config(BaseModel, frozen=True, extra="forbid"):
 
     @model_validator(mode="after")
     def _batch_divides(self) -> "Config":
+        if not self.processes and self.nodes > 1:
+            raise ValueError(
+                f"processes must be given for {self.nodes} nodes, whose GPUs are not this machine's"
+            )
+        if not (self.processes and self.micro_batch_size):
+            least = max(1, self.processes) * self.nodes * max(1, self.micro_batch_size)
+            if self.batch_size % least:
+                raise ValueError(
+                    f"batch_size ({self.batch_size}) must be a multiple of {least}, by processes, "
+                    "nodes and micro_batch_size"
+                )
+            return self
         if self.accumulation * self.micro_batch_size * self.world_size != self.batch_size:
             raise ValueError(
                 f"batch_size ({self.batch_size}) must be a multiple of micro_batch_size "

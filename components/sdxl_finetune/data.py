@@ -70,15 +70,12 @@ class TrainingData:
         """(N,) the row of `prompts.json` that each item has."""
         return np.concatenate([shard["prompts"] for shard in self._latents])
 
-    def batch(
-        self, items: NDArray[np.int64], device: torch.device | str
-    ) -> tuple[Tensor, PromptEmbeds, Tensor]:
+    def batch(self, items: NDArray[np.int64]) -> tuple[Tensor, PromptEmbeds, Tensor]:
         """Latents (B, C, h, w), embeddings, and `time_ids` of these items."""
         prompts = self.prompt_of_item[items]
         tokens, pooled = (_rows(self._embeds, name, prompts) for name in ("tokens", "pooled"))
         latents = _rows(self._latents, "latents", items)
-        embeds = PromptEmbeds(_moved(tokens, device), _moved(pooled, device))
-        return _moved(latents, device), embeds, _moved(self.time_ids(items), device)
+        return latents, PromptEmbeds(tokens, pooled), self.time_ids(items)
 
     def time_ids(self, items: NDArray[np.int64]) -> Tensor:
         """Size and crop (B, 6) of the pictures that were encoded, as `denoiser.time_ids`."""
@@ -93,13 +90,6 @@ class TrainingData:
         version = f", augmented version {variant}" if variant else ""
         prompt = prompts[int(self.prompt_of_item[item])]
         return f"{key} of {folder}/{shard} '{prompt}'{version}"
-
-
-def _moved(values: Tensor, device: torch.device | str) -> Tensor:
-    """On the device; a GPU copies out of locked memory while this process goes on."""
-    if torch.device(device).type == "cuda":
-        return values.pin_memory().to(device, non_blocking=True)
-    return values.to(device)
 
 
 def _rows(shards: list[dict[str, NDArray[Any]]], name: str, rows: NDArray[np.int64]) -> Tensor:

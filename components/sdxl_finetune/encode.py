@@ -18,6 +18,7 @@ from pathlib import Path
 import torch
 
 from components.core.diffusion.model import load_model
+from components.core.platform.lifeline import follow_lifeline
 from components.core.platform.torchrun import torchrun_here, train_here
 from components.sdxl_finetune.cache import Encoder, Shard
 from components.sdxl_finetune.config import Config
@@ -70,4 +71,5 @@ def encode_share(job: Path, rank: int, processes: int) -> None:
 
 
 if __name__ == "__main__":
+    follow_lifeline()
     encode_share(Path(sys.argv[1]), int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]))

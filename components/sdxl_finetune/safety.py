@@ -1,4 +1,4 @@
-"""No step is taken, and no checkpoint written, from numbers that are not finite.
+"""No step is taken, and no checkpoint written, from numbers that are not finite or not repeatable.
 
 Every process sees the losses of the whole batch and the same gradient norm, so that all of them
 stop at the same step with the same sentence instead of waiting for one that has left.
@@ -94,4 +94,14 @@ def require_finite_weights(unet: nn.Module, step: int, device: torch.device, kep
         raise UserError(
             f"the weights are not finite after step {step}: lower sdxl_finetune.learning_rate; "
             f"{kept}"
+        )
+
+
+def require_no_dropout(unet: nn.Module, name: str) -> None:
+    """UserError if layers of the UNet draw random numbers: a checkpoint holds no random state."""
+    layers = (module for module in unet.modules() if isinstance(module, nn.Dropout))
+    if share := max((layer.p for layer in layers), default=0.0):
+        raise UserError(
+            f"the UNet of {name} has dropout ({share}), by which a training that is interrupted "
+            'would not end as one that is not: set "dropout" to 0 in its unet/config.json'
         )

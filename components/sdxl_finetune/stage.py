@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from diffusers import UNet2DConditionModel
 
-from components.core.diffusion.model import load_model
+from components.core.diffusion.model import TextToImage, load_model
 from components.core.platform.artifacts import new_artifact, open_artifact
 from components.core.platform.preemption import Preempted
 from components.core.platform.processes import train_in_group
@@ -51,15 +51,27 @@ def run(
     grids = [open_artifact(part, "material-grids") for part in dataset]
     announce_device(config.device)
     device = compute_device(config.device)
-    _encode(config, grids, work, tracker, device)
+    given = config
+    config = given.resolved(torch.cuda.device_count() if device == "cuda" else 0)
+    if config != given:
+        print(
+            f"sdxl_finetune: {config.processes} processes, micro_batch_size "
+            f"{config.micro_batch_size}, accumulation {config.accumulation}",
+            flush=True,
+        )
+    model = load_model(config.base_model, device)
+    _encode(model, config, grids, work, tracker)
     gallery = Gallery(config, tracker)
     if not is_trained(work, config.iterations):
         if config.world_size == 1:
-            _train_here(config, work, tracker, gallery)
+            _train_here(model, config, work, tracker, gallery)
         else:
+            del model  # a GPU that trains would else keep it twice
+            _free_memory()
             train_in_processes(config, work, tracker, gallery)
+            model = load_model(config.base_model)
     unet = UNet2DConditionModel.from_pretrained(work / RESULT, use_safetensors=True)
-    model = load_model(config.base_model).with_unet(unet.eval().requires_grad_(False)).to(device)
+    model = model.with_unet(unet.eval().requires_grad_(False)).to(device)
     if config.preview_prompts:
         latents = sample_grids(model, preview_prompts(config, work / CACHE), config)
         gallery.show(to_images(model, latents), "")
@@ -68,10 +80,9 @@ def run(
 
 
 def _encode(
-    config: Config, grids: Sequence[Path], work: Path, tracker: Tracker, device: str
+    model: TextToImage, config: Config, grids: Sequence[Path], work: Path, tracker: Tracker
 ) -> None:
-    """Make the cache and the held-out grids; nothing of the model stays in memory afterwards."""
-    model = load_model(config.base_model, device)
+    """Make the cache and the held-out grids."""
     tracker.log_params({"parameters": sum(p.numel() for p in model.unet.parameters())})
     with naming_shortage("to encode grids", lambda: encode_remedies(config)):
         share_cache(grids, model, config, work, CACHE)
@@ -80,19 +91,26 @@ def _encode(
             none = "no grid has the split 'test': no held-out loss"
             said = f"held-out loss of {heldout} grids" if heldout else none
             print(f"sdxl_finetune: {said}", flush=True)
-    # A GPU that trains would else keep the model twice.
-    del model
+
+
+def _free_memory() -> None:
     gc.collect()
-    if device == "cuda":
+    if torch.cuda.is_initialized():
         torch.cuda.empty_cache()
 
 
-def _train_here(config: Config, work: Path, tracker: Tracker, gallery: Gallery) -> None:
+def _train_here(
+    model: TextToImage, config: Config, work: Path, tracker: Tracker, gallery: Gallery
+) -> None:
+    """Train in this process the model that encoded; a GPU then gets what is trained alone."""
+    model.to("cpu")
+    _free_memory()
+
     def log(metrics: Mapping[str, float], step: int) -> None:
         tracker.log_metrics(metrics, step=step)
 
     try:
-        train_in_process(config, work, log, gallery.show_step)
+        train_in_process(config, work, log, gallery.show_step, model)
     except Preempted as end:
         print(f"sdxl_finetune: {end}", flush=True)
         raise

@@ -19,18 +19,21 @@ from torch import Tensor
 from components.core.diffusion.loss import loss_by_timestep, v_prediction_loss
 from components.core.diffusion.model import TextToImage
 from components.core.errors import UserError
+from components.core.platform.full_disk import naming_full_disk
 from components.core.platform.preemption import Preempted, noticing_sigterm
 from components.sdxl_finetune.average import Average
+from components.sdxl_finetune.batch import Ahead, Batches
 from components.sdxl_finetune.checkpoint import (
     checkpoints,
     load_checkpoint,
+    newest_step,
+    remove_partial,
     save_checkpoint,
     what_stays,
 )
 from components.sdxl_finetune.clock import Clock
 from components.sdxl_finetune.config import Config
-from components.sdxl_finetune.data import TrainingData, batch_items
-from components.sdxl_finetune.draw import Draw
+from components.sdxl_finetune.data import TrainingData
 from components.sdxl_finetune.engine import start_engine
 from components.sdxl_finetune.fingerprint import fingerprint
 from components.sdxl_finetune.safety import (
@@ -38,6 +41,7 @@ from components.sdxl_finetune.safety import (
     gradient_norm,
     require_finite_step,
     require_finite_weights,
+    require_no_dropout,
     summed,
 )
 from components.sdxl_finetune.shortage import described, naming_shortage, remedies
@@ -76,6 +80,7 @@ class Trainer:
         self.config, self.model, self.data = config, model, data
         self.checkpoints, self.log, self.observe = checkpoints, log, observe
         self.schedule = model.schedule
+        require_no_dropout(model.unet, config.base_model)
         self._owner = fingerprint(config, model.unet, len(data))
         model.unet.requires_grad_(True).train()
         if config.gradient_checkpointing:
@@ -85,6 +90,11 @@ class Trainer:
             self.average = Average(model.unet, config.ema_decay) if config.ema_decay > 0 else None
         # Where its numbers are looked up, a step needs not wait for the device.
         self.schedule = self.schedule.to(self.engine.device)
+        batches = Batches(
+            config, data, torch.distributed.get_rank(), latent_shape=model.latent_shape,
+            train_steps=self.schedule.train_steps, locked=self.engine.device.type == "cuda",
+        )  # fmt: skip
+        self.batches = Ahead(batches, config.iterations, self.engine.device)
 
     def train(self) -> None:
         """Run from the newest checkpoint to the last iteration; the last one is saved too.
@@ -140,9 +150,13 @@ class Trainer:
 
     def _resume(self) -> int:
         self.checkpoints.mkdir(parents=True, exist_ok=True)
-        done, extra = load_checkpoint(self.engine, self.checkpoints, self._owner)
-        if self.average is not None and done:
-            self.average.restore(extra["average"])
+        if torch.distributed.get_rank() == 0:
+            remove_partial(self.checkpoints)
+        done = newest_step(self.checkpoints, self.engine.device)
+        if done:
+            extra = load_checkpoint(self.engine, self.checkpoints, done, self._owner)
+            if self.average is not None:
+                self.average.restore(extra["average"])
         if done > self.config.iterations:
             raise UserError(
                 f"the checkpoint of step {done} in {self.checkpoints} is further than "
@@ -155,38 +169,33 @@ class Trainer:
         kept = what_stays(self.checkpoints)
         require_finite_weights(self.model.unet, done, self.engine.device, kept)
         extra = {} if self.average is None else {"average": self.average.state()}
-        save_checkpoint(
-            self.engine, self.checkpoints, done, extra, self._owner, self.config.keep_checkpoints
-        )
+        folder, keep = self.checkpoints, self.config.keep_checkpoints
+        with naming_full_disk(folder, f" at step {done}", lambda: kept):
+            save_checkpoint(self.engine, folder, done, extra, self._owner, keep)
 
     def _step(self, step: int) -> dict[str, float]:
         """One optimizer step; metrics are those of the whole batch, over all processes."""
         config, engine = self.config, self.engine
-        items = batch_items(config.seed, step, config.batch_size, len(self.data))
-        shape = (config.batch_size, *self.model.latent_shape)
-        train_steps = self.schedule.train_steps
-        chances = config.caption_dropout, config.timestep_shift
-        draw = Draw.of_step(config.seed, step, shape, train_steps, *chances)
+        batch = self.batches.of(step)
         self._set_learning_rate(step)
         # Of the whole batch: each process fills in its own part, and the sum is then all of it.
         losses_b = torch.zeros(config.batch_size, device=engine.device)
-        parts = self._own_parts()
-        for part in parts:
-            latents, embeds, ids = self.data.batch(items[part], engine.device)
+        for own in batch.parts:
+            part = own.to(engine.device)
             losses = v_prediction_loss(
                 engine,
                 self.schedule,
-                latents,
-                embeds.dropped(draw.drop_b[part].to(engine.device)),
-                draw.noise_bchw[part].to(engine.device),
-                draw.t_b[part].to(engine.device),
+                part.latents_bchw,
+                part.embeds.dropped(part.drop_b),
+                part.noise_bchw,
+                part.t_b,
                 self.model.image_size,
-                ids,
+                part.time_ids_b6,
             )
             engine.backward(losses.mean())
-            losses_b[part] = losses.detach()
-            if part is parts[-1]:
-                norm = self._checked_norm(step, items.tolist(), summed(losses_b))
+            losses_b[part.rows] = losses.detach()
+            if own is batch.parts[-1]:
+                norm = self._checked_norm(step, batch.items_b.tolist(), summed(losses_b))
             engine.step()
         if self.average is not None:
             self.average.update()
@@ -194,7 +203,7 @@ class Trainer:
             "loss": float(losses_b.mean()),
             "gradient_norm": norm,
             "learning_rate": float(engine.optimizer.param_groups[0]["lr"]),
-            **loss_by_timestep(losses_b, draw.t_b, train_steps),
+            **loss_by_timestep(losses_b, batch.t_b, self.schedule.train_steps),
         }
 
     def _checked_norm(self, step: int, items: list[int], losses_b: Tensor) -> float:
@@ -202,12 +211,6 @@ class Trainer:
         kept = what_stays(self.checkpoints)
         require_finite_step(step + 1, items, losses_b, norm, kept, self.data.name_of)
         return norm
-
-    def _own_parts(self) -> list[slice]:
-        """The micro-batches of this process within the batch."""
-        size, count = self.config.micro_batch_size, self.config.accumulation
-        first = torch.distributed.get_rank() * count * size
-        return [slice(first + i * size, first + (i + 1) * size) for i in range(count)]
 
     def _set_learning_rate(self, step: int) -> None:
         warmup = self.config.warmup_steps

@@ -45,7 +45,7 @@ class Usage:
         `memory_gib` is the peak so far. `utilisation`: of a GPU the share of time in which it
         computes, where the driver's library is installed; else the CPU cores in use.
         """
-        own = {"memory_gib": peak_memory() / GIB}
+        own = {"memory_gib": peak_memory(self._device) / GIB}
         if self._device.type == "cpu":
             own["utilisation"] = self._process.cpu_percent() / 100.0
         elif find_spec("pynvml") is not None:

@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 
-from components.core.diffusion.model import load_model
+from components.core.diffusion.model import TextToImage, load_model
 from components.core.platform.processes import ending_well
 from components.sdxl_finetune.config import Config
 from components.sdxl_finetune.data import TrainingData
@@ -33,13 +33,18 @@ Log = Callable[[Mapping[str, float], int], None]
 Show = Callable[[Images, int], None]
 
 
-def train_in_process(config: Config, work: Path, log: Log, show: Show) -> None:
-    """Train as a member of the process group and have rank 0 write the trained UNet."""
+def train_in_process(
+    config: Config, work: Path, log: Log, show: Show, model: TextToImage | None = None
+) -> None:
+    """Train as a member of the process group and have rank 0 write the trained UNet.
+
+    model: the base model, on the CPU, where the process has loaded it already.
+    """
     announce_device(config.device)
     from components.sdxl_finetune.observer import Observer
     from components.sdxl_finetune.trainer import Trainer
 
-    model = load_model(config.base_model)
+    model = model or load_model(config.base_model)
     observer = Observer(config, model, work, work / CACHE, log, show)
     data, checkpoints = TrainingData(work / CACHE), work / CHECKPOINTS
     trainer = Trainer(config, model, data, checkpoints, log, observer)

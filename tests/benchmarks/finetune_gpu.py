@@ -100,13 +100,11 @@ class Data:
     def __len__(self) -> int:
         return len(self.latents)
 
-    def batch(
-        self, items: NDArray[np.int64], device: torch.device | str
-    ) -> tuple[Tensor, PromptEmbeds, Tensor]:
+    def batch(self, items: NDArray[np.int64]) -> tuple[Tensor, PromptEmbeds, Tensor]:
         """As the stage's cache gives it."""
         rows = torch.from_numpy(items)
         ids = time_ids(len(rows), self.image_size)
-        return self.latents[rows].to(device), self.embeds[rows].to(device), ids.to(device)
+        return self.latents[rows], self.embeds[rows], ids
 
     def name_of(self, item: int) -> str:
         """Of a grid."""

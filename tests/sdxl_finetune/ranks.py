@@ -27,14 +27,15 @@ OF_ZERO = "deepspeed.runtime.zero.muon.muon_optimizer"
 
 @dataclass(frozen=True)
 class Trouble:
-    """What happens to one rank: a signal after a step, a sample that is not a number, or no memory
-    from a step on."""
+    """What happens to one rank: a signal after a step, a sample that is not a number, no memory
+    from a step on, or a listing of the checkpoints without the last one."""
 
     rank: int = 1
     after_step: int = 0
     signal: int = 0
     poisoned_item: int = -1
     no_memory_at: int = 0
+    old_listing: bool = False
 
 
 def train_ranks(
@@ -96,10 +97,13 @@ def _rank(rank: int, size: int, port: int, work: Path, trouble: Trouble | None) 
 def _make_trouble(trouble: Trouble, data: Any, trainer: Any) -> None:
     import torch
 
+    from components.sdxl_finetune import checkpoint
+
+    listed = checkpoint.checkpoints
     batch, step_once = data.batch, trainer._step
 
-    def poisoned(self: Any, items: Any, device: Any) -> Any:
-        latents, embeds, ids = batch(self, items, device)
+    def poisoned(self: Any, items: Any) -> Any:
+        latents, embeds, ids = batch(self, items)
         latents[items == trouble.poisoned_item] = float("nan")
         return latents, embeds, ids
 
@@ -112,6 +116,8 @@ def _make_trouble(trouble: Trouble, data: Any, trainer: Any) -> None:
         return result
 
     data.batch, trainer._step = poisoned, interrupted
+    if trouble.old_listing:
+        checkpoint.checkpoints = lambda folder: listed(folder)[:-1]
 
 
 def logged(work: Path, name: str) -> dict[int, float]:

@@ -42,7 +42,7 @@ def test_crops_are_read_back_as_their_conditioning(
     )
     build_cache([dataset], model, config, tmp_path / "cache")
     data, items = TrainingData(tmp_path / "cache"), np.arange(10, 20)
-    latents, embeds, ids = data.batch(items, "cpu")
+    latents, embeds, ids = data.batch(items)
     v_prediction_loss(
         Spy(1, 1), model.schedule, latents, embeds, torch.randn_like(latents),
         torch.full((10,), 5), model.image_size, ids,

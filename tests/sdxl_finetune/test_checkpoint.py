@@ -109,4 +109,4 @@ def test_a_damaged_checkpoint_is_named_with_the_one_before(tmp_path: Path) -> No
             return "", SafetensorsCheckpoints().load(f"{folder}/{tag}/state.pt")
 
     with pytest.raises(UserError, match=r"step-0000004 is damaged .* continue from step-0000002"):
-        load_checkpoint(Engine(), tmp_path, owner)
+        load_checkpoint(Engine(), tmp_path, 4, owner)

@@ -19,7 +19,7 @@ from components.sdxl_finetune.cache import Encoder, prepare
 from components.sdxl_finetune.cache_key import cache_key
 from components.sdxl_finetune.config import Config
 from components.sdxl_finetune.data import TrainingData, batch_items, build_cache
-from components.sdxl_finetune.encode import encode_share, write_job
+from components.sdxl_finetune.encode import encode_in_processes, encode_share, write_job
 from components.sdxl_finetune.grids import GridSet, augment
 from components.sdxl_finetune.shard_file import write_arrays
 
@@ -71,7 +71,7 @@ def test_cache_holds_what_the_model_computes(
     build_cache([dataset], model, config, tmp_path / "cache")
     data = TrainingData(tmp_path / "cache")
     assert len(data) == 20  # ten grids for training, the two of the test split are left out
-    latents, embeds, _ = data.batch(np.array([3, 0]), "cpu")
+    latents, embeds, _ = data.batch(np.array([3, 0]))
     shards = GridShards.open([dataset])
     grids = np.stack([shards.grid(3), shards.grid(0)])
     expected = model.encode(torch.from_numpy(grids).float() / 255.0)
@@ -79,7 +79,7 @@ def test_cache_holds_what_the_model_computes(
     prompts = model.encode_prompts(["pebble, grey gravel", "brick, old red brick wall"])
     torch.testing.assert_close(embeds.tokens_bld, prompts.tokens_bld, atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(embeds.pooled_bd, prompts.pooled_bd, atol=1e-5, rtol=1e-4)
-    variants, *_ = data.batch(np.array([13, 10]), "cpu")
+    variants, *_ = data.batch(np.array([13, 10]))
     assert not torch.allclose(variants, latents, atol=1e-3)
 
 
@@ -156,6 +156,30 @@ def test_processes_divide_the_shards(
         assert (folder / name).read_bytes() == (tmp_path / "one" / name).read_bytes()
 
 
+@pytest.mark.long
+def test_torchrun_starts_the_processes_that_divide_them(
+    dataset: Path, base_model: Path, model: TextToImage, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """As on a machine with two GPUs, but that each process then computes on the CPU."""
+    config = Config(encode_batch_size=4, base_model=str(base_model), device="cpu")
+    key, one, two = cache_key([dataset], model, config), tmp_path / "one", tmp_path / "two"
+    encoder = Encoder(GridSet.open([dataset], model.image_size), model, config, key)
+    for folder in (one, two):
+        prepare(folder, key)
+    encoder.write(one, encoder.shards())
+    encode_in_processes([dataset], config, two, key, encoder.shards())
+    assert encoder.missing(two) == encoder.shards()  # a CPU has no use for two processes
+    monkeypatch.setattr("components.sdxl_finetune.encode.compute_device", lambda wanted: "cuda")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    encode_in_processes([dataset], config, two, key, encoder.shards())
+    names = {path.name for path in one.iterdir()}
+    assert len(names) == 1 + 2
+    assert {path.name for path in two.iterdir()} == names  # nothing is left of the job
+    for name in names:
+        assert (two / name).read_bytes() == (one / name).read_bytes()
+
+
 def test_another_model_or_data_set_never_meets_an_old_cache(
     dataset: Path, other_dataset: Path, model: TextToImage
 ) -> None:
@@ -184,13 +208,13 @@ def test_a_cache_of_another_model_is_replaced(
     dataset: Path, model: TextToImage, tmp_path: Path
 ) -> None:
     build_cache([dataset], model, Config(), tmp_path / "cache")
-    before, *_ = TrainingData(tmp_path / "cache").batch(np.arange(3), "cpu")
+    before, *_ = TrainingData(tmp_path / "cache").batch(np.arange(3))
     other = replace(model, vae=copy.deepcopy(model.vae))
     with torch.no_grad():
         for weight in other.vae.encoder.parameters():
             weight.mul_(1.1)
     build_cache([dataset], other, Config(), tmp_path / "cache")
-    after, *_ = TrainingData(tmp_path / "cache").batch(np.arange(3), "cpu")
+    after, *_ = TrainingData(tmp_path / "cache").batch(np.arange(3))
     assert not torch.allclose(before, after)
 
 
@@ -207,7 +231,7 @@ def test_cached_and_uncached_conditioning_are_identical(
 
     build_cache([dataset], model, Config(), tmp_path / "cache")
     data, items = TrainingData(tmp_path / "cache"), np.array([2, 1])
-    latents, embeds, ids = data.batch(items, "cpu")
+    latents, embeds, ids = data.batch(items)
     v_prediction_loss(
         Spy(1, 1), model.schedule, latents, embeds, torch.randn_like(latents),
         torch.tensor([5, 999]), model.image_size, ids,

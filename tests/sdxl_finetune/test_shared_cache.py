@@ -41,7 +41,7 @@ def folder(root: Path, name: str) -> Path:
 
 
 def latents(work: Path) -> Any:
-    return TrainingData(work / "cache").batch(np.arange(3), "cpu")[0].numpy()
+    return TrainingData(work / "cache").batch(np.arange(3))[0].numpy()
 
 
 def test_runs_with_other_training_settings_find_the_cache(

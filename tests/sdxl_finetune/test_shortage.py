@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from components.core.errors import UserError
+from components.sdxl_finetune.clock import peak_memory
 from components.sdxl_finetune.config import Config
 from components.sdxl_finetune.shortage import is_shortage, naming_shortage, remedies
 from components.sdxl_finetune.window import Window
@@ -63,6 +64,14 @@ def test_advice_names_the_checkpoints_that_are_in_its_way(tmp_path: Path) -> Non
     config = Config(micro_batch_size=1, processes=2, gradient_checkpointing=True)
     assert str(tmp_path) in remedies(config, begun=tmp_path)[0]
     assert str(tmp_path) not in remedies(config, begun=None)[0]
+
+
+def test_memory_is_that_of_the_device_that_trains(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a machine with a GPU, training on the CPU takes the process's memory."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device: 7)
+    assert peak_memory(torch.device("cpu")) > 2**26
+    assert peak_memory(torch.device("cuda", 0)) == 7
 
 
 def test_a_window_holds_means_since_the_last_report() -> None:

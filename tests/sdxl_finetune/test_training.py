@@ -178,12 +178,13 @@ def test_sigterm_reaches_torchruns_processes_which_save_before_they_end(
 @pytest.mark.parametrize(
     "changes",
     [
-        {"micro_batch_size": 4},
+        {"micro_batch_size": 0, "processes": 0},
         {"zero_stage": 2},
         {"channels_last": True},
         {"gradient_checkpointing": True},
+        pytest.param({"compile": True}, marks=pytest.mark.long),
     ],
-    ids=["without accumulation", "ZeRO-2", "channels last", "gradient checkpointing"],
+    ids=["without accumulation", "ZeRO-2", "channels last", "gradient checkpointing", "compiled"],
 )
 def test_ways_of_computing_the_same_training(
     base_model: Path,
@@ -240,7 +241,11 @@ def test_resuming_continues_the_averaged_weights(
     no = NullTracker()
     run(whole, dataset=[dataset], output=tmp_path / "a", work=tmp_path / "w1", tracker=no)
     run(half, dataset=[dataset], output=tmp_path / "b", work=tmp_path / "w2", tracker=no)
+    half_written = tmp_path / "w2" / "checkpoints" / ".step-0000009.partial"
+    half_written.mkdir()
+    (half_written / "gigabytes").touch()
     run(whole, dataset=[dataset], output=tmp_path / "c", work=tmp_path / "w2", tracker=no)
+    assert not half_written.exists()
     expected, resumed = weights(tmp_path / "a"), weights(tmp_path / "c")
     assert all(torch.equal(resumed[name], value) for name, value in expected.items())
 

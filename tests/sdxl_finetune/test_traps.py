@@ -40,9 +40,7 @@ class TwoItems:
     def __len__(self) -> int:
         return 2
 
-    def batch(
-        self, items: NDArray[np.int64], device: Any
-    ) -> tuple[torch.Tensor, PromptEmbeds, torch.Tensor]:
+    def batch(self, items: NDArray[np.int64]) -> tuple[torch.Tensor, PromptEmbeds, torch.Tensor]:
         chosen = torch.from_numpy(items)
         return self.latents[chosen], self.embeds[chosen], time_ids(len(items), 32)
 

@@ -4,7 +4,6 @@ Stages meet on disk only, so what lies there must be whole and must say what it 
 a folder beside the target and renames it into place; a reader names the kind it expects.
 """
 
-import errno
 import hashlib
 import json
 import os
@@ -18,6 +17,7 @@ from pathlib import Path
 from pydantic import BaseModel, ValidationError
 
 from components.core.errors import UserError
+from components.core.platform.full_disk import naming_full_disk
 
 MANIFEST = "manifest.json"
 LOCATION = "location"
@@ -75,26 +75,20 @@ def new_artifact(path: Path, kind: str, producer: str, config: BaseModel) -> Ite
     shutil.rmtree(partial, ignore_errors=True)
     started = time.monotonic()
     try:
-        partial.mkdir(parents=True)
-        yield partial
-        manifest = Manifest(
-            kind=kind,
-            schema_version=SCHEMA_VERSION,
-            producer=producer,
-            config_hash=hash_text(canonical_json(config)),
-            content_hash=hash_folder(partial),
-            seconds=round(time.monotonic() - started, 3),
-            created=datetime.now(UTC).isoformat(timespec="seconds"),
-        )
-        write_manifest(partial, manifest)
-        put_in_place(partial, path)
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise UserError(
-                f"No space left on the disk of {path.parent} while writing {kind}: free some "
-                "space, or choose another --output, and start again."
-            ) from error
-        raise
+        with naming_full_disk(path.parent, f" while writing {kind}"):
+            partial.mkdir(parents=True)
+            yield partial
+            manifest = Manifest(
+                kind=kind,
+                schema_version=SCHEMA_VERSION,
+                producer=producer,
+                config_hash=hash_text(canonical_json(config)),
+                content_hash=hash_folder(partial),
+                seconds=round(time.monotonic() - started, 3),
+                created=datetime.now(UTC).isoformat(timespec="seconds"),
+            )
+            write_manifest(partial, manifest)
+            put_in_place(partial, path)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 

@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from components.core.platform.system_metrics import Monitors
 from components.core.platform.tracking import Lines, MlflowTracker, open_run
 
 if TYPE_CHECKING:
@@ -127,13 +128,15 @@ class Publisher:
     """Sends the journals of a folder to MLflow; `poll` sends what is new since the last time.
 
     How far each journal was sent lies beside it, so what could not be sent, because MLflow was away
-    or the process was killed, is sent by the next publisher of the folder.
+    or the process was killed, is sent by the next publisher of the folder. It also measures what
+    the machine does while a stage runs, for the stages run on the same one.
     """
 
     def __init__(self, client: "MlflowClient", folder: Path) -> None:
         self.client = client
         self.folder = folder
         self._sent: dict[str, _Sent] = {}
+        self._monitors = Monitors()
         with suppress(FileNotFoundError):
             state = json.loads((folder / STATE).read_text())
             self._sent = {name: _Sent(**values) for name, values in state.items()}
@@ -156,6 +159,7 @@ class Publisher:
         self.poll()
         for sent in self._sent.values():
             if sent.run:
+                self._monitors.finish(sent.run)
                 self.client.set_terminated(sent.run, "KILLED")
         self._sent.clear()
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -173,6 +177,7 @@ class Publisher:
             sent.run = open_run(self.client, sent.stage, line["parent"], resume, line["tags"])
             with suppress(FileNotFoundError):  # the stage may have finished already
                 (Path(line["work"]) / RUN_NOTE).write_text(sent.run)
+            self._monitors.start(sent.run)
             return
         tracker = MlflowTracker(self.client, sent.run, sent.stage, lines=None)
         match line["call"]:
@@ -187,6 +192,7 @@ class Publisher:
             case "file":
                 self._send_file(tracker, path.with_suffix("") / line["name"], line["name"])
             case "end":
+                self._monitors.finish(sent.run)
                 self.client.set_terminated(sent.run, line["status"])
                 sent.run = ""
 

@@ -1,8 +1,9 @@
-"""A stage ends when the process that runs the pipeline ends, even by SIGKILL.
+"""A process ends when the one that started it ends, even by SIGKILL.
 
-Otherwise a stage of a killed run would go on writing its checkpoints while the next run resumes
-from them. The runner holds a named pipe open for writing; each stage waits for its end. The
-kernel closes the pipe with the runner, whatever ended it.
+Otherwise a stage of a killed run, or the training processes of a killed stage, would go on writing
+checkpoints while the next run resumes from them. The runner holds a named pipe open for writing,
+and each stage waits for its end; so does a stage for the processes that it trains in. The kernel
+closes the pipe with its holder, whatever ended it.
 """
 
 import os
@@ -10,6 +11,9 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+LIFELINE = "REALMAT_LIFELINE"
+"""Environment variable with the named pipe that a process and those it starts are to follow."""
 
 
 @contextmanager
@@ -22,6 +26,12 @@ def lifeline(path: Path) -> Iterator[None]:
     finally:
         os.close(pipe)
         path.unlink(missing_ok=True)
+
+
+def follow_lifeline() -> None:
+    """Follows the lifeline that the environment names, if it does."""
+    if path := os.environ.get(LIFELINE):
+        follow(Path(path))
 
 
 def follow(path: Path) -> None:

@@ -15,6 +15,8 @@ from pathlib import Path
 import psutil
 
 from components.core.errors import UserError
+from components.core.platform.full_disk import naming_full_disk
+from components.core.platform.lifeline import follow_lifeline
 from components.core.platform.preemption import Preempted
 from components.core.platform.torchrun import shutdown_option, torchrun_here, train_here
 from components.core.platform.trainjob import train_on_nodes
@@ -54,10 +56,13 @@ def train_in_group(
 @contextmanager
 def ending_well(stage: str, work: Path) -> Iterator[None]:
     """Within this, a training process turns a user's error into exit code 2, and the orderly end
-    of a preempted one into 143. Every process says what it found; a preemption is said once."""
+    of a preempted one into 143. Every process says what it found; a preemption is said once. It
+    ends at once when the stage that started it on the same machine is gone."""
+    follow_lifeline()
     _forget_earlier(work)
     try:
-        yield
+        with naming_full_disk(work):
+            yield
     except UserError as error:
         _leave_reason(stage, str(error), work)
         sys.exit(2)
@@ -101,6 +106,9 @@ def _leave_reason(stage: str, reason: str, work: Path) -> None:
         with suppress(FileNotFoundError):
             if failure.read_text(encoding="utf-8") == reason:
                 return
+    except OSError as error:  # the disk may be full, which then is the reason: it is printed
+        failure.unlink(missing_ok=True)
+        print(f"{stage}: {failure} cannot be written ({error})", flush=True)
     print(f"{stage}: process {_rank()}: {reason}", flush=True)
 
 

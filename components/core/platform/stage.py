@@ -7,7 +7,6 @@ also after a change of settings that it lets change (see `work_key`). Kubeflow's
 do this: its key leaves out the code.
 """
 
-import errno
 import importlib
 import json
 import os
@@ -31,9 +30,10 @@ from components.core.platform.artifacts import (
     read_manifest,
     write_manifest,
 )
+from components.core.platform.full_disk import naming_full_disk
 from components.core.platform.journal import RUN_NOTE, journal
 from components.core.platform.key import stage_key, work_key
-from components.core.platform.lifeline import follow
+from components.core.platform.lifeline import follow_lifeline
 from components.core.platform.pipeline_run import watching
 from components.core.platform.settings import log_settings
 from components.core.platform.tracking import StageTracker, stage_run
@@ -42,7 +42,6 @@ from components.core.platform.tracking_errors import tracking_errors
 STORE = "REALMAT_STORE"  # folder of finished stages, which all tasks see; else beside the outputs
 PARENT_RUN = "REALMAT_PARENT_RUN"  # MLflow run of the pipeline, where one machine runs all of it
 JOURNAL = "REALMAT_JOURNAL"  # folder of journals that another process sends to MLflow
-LIFELINE = "REALMAT_LIFELINE"  # named pipe of the process that runs the pipeline
 RECORD = "REALMAT_RECORD"  # file that receives one JSON line for every stage
 Input = Path | Sequence[Path]
 DATASETS = ("material-grids", "generated-materials", "photographs", "realism-labels", "prompts")
@@ -63,8 +62,7 @@ def run_task(
 
     `settings` go on top of `config`: what the pipeline alone knows, such as a task's part.
     """
-    if LIFELINE in os.environ:
-        follow(Path(os.environ[LIFELINE]))
+    follow_lifeline()
     try:
         with tracking_errors():
             execute(
@@ -195,15 +193,8 @@ def _run(
                     tracker.log_dataset(path, manifest.content_hash, context=name)
         log_settings(tracker, stage, config, work)
         module = importlib.import_module(f"components.{stage}.stage")
-        try:
+        with naming_full_disk(finished.parent):
             module.run(config, **inputs, **parameters, output=finished, work=work, tracker=tracker)
-        except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise UserError(
-                    f"No space left on the disk of {finished.parent}: free some space, or choose "
-                    "another --output, and start again."
-                ) from error
-            raise
         seconds = time.monotonic() - started
         manifest = read_manifest(finished).model_copy(update={"seconds": round(seconds, 3)})
         write_manifest(finished, manifest)

@@ -6,12 +6,15 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import components
 from components.core.errors import UserError
+from components.core.platform.lifeline import LIFELINE, lifeline
 from components.core.platform.preemption import ended_by_sigterm
 from components.core.platform.tracking import Tracker
 
@@ -34,21 +37,23 @@ def torchrun_here(module: Sequence[str], processes: int) -> list[str]:
 def train_here(command: Sequence[str], processes: int, watch: Callable[[], None]) -> None:
     """Run torchrun on this machine; UserError if a process of it fails.
 
-    SIGTERM is passed on to the processes, which are then waited for: they may save their work.
+    SIGTERM is passed on to the processes, which are then waited for: they may save their work, and
+    what they report meanwhile is watched too. They follow a lifeline of this process (`lifeline`).
     """
-    root = Path(components.__file__).resolve().parents[1]
-    path = os.pathsep.join([str(root), os.environ.get("PYTHONPATH", "")])
-    environment = os.environ | {"PYTHONPATH": path}
     with (
         ended_by_sigterm(),
+        _environment() as environment,
         subprocess.Popen(command, env=environment) as process,  # noqa: S603 - the callers' own words
     ):
         try:
             while process.poll() is None:
                 time.sleep(0.5)
                 watch()
-        except BaseException:
+        except BaseException as end:
             process.terminate()
+            process.wait()
+            if not isinstance(end, Exception):  # asked to end, with nothing wrong
+                watch()
             raise
     watch()
     if process.returncode != 0:
@@ -56,6 +61,18 @@ def train_here(command: Sequence[str], processes: int, watch: Callable[[], None]
             f"one of {processes} training processes failed (exit code "
             f"{process.returncode}): its message is above; correct it and start again to continue"
         )
+
+
+@contextmanager
+def _environment() -> Iterator[dict[str, str]]:
+    """Of the processes: they find this code, and end when this process does."""
+    root = Path(components.__file__).resolve().parents[1]
+    path = os.pathsep.join([str(root), os.environ.get("PYTHONPATH", "")])
+    # On this machine's own disk: not every file server knows named pipes.
+    with tempfile.TemporaryDirectory(prefix="realmat-") as folder:
+        pipe = Path(folder) / "lifeline"
+        with lifeline(pipe):
+            yield os.environ | {"PYTHONPATH": path, LIFELINE: str(pipe)}
 
 
 def forward_metrics(file: Path, seen: int, tracker: Tracker) -> int:

@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from components.core.platform.system_metrics import are_wanted
+
 if TYPE_CHECKING:
     import numpy as np
     from matplotlib.figure import Figure
@@ -175,6 +177,8 @@ def stage_run(
 ) -> Iterator[MlflowTracker]:
     """Opens the MLflow run of one stage, nested below the pipeline's run and active meanwhile.
 
+    What the machine does meanwhile is logged too (`system_metrics`).
+
     Args:
         parent: the id of the pipeline's run, or "" to stand alone.
         resume: the id of the run of a killed attempt, whose metric history is continued, or "".
@@ -186,7 +190,7 @@ def stage_run(
     quiet_mlflow()  # importing MLflow sets its loggers up again
     client = mlflow.MlflowClient()
     run_id = open_run(client, stage, parent, resume, tags)
-    with mlflow.start_run(run_id=run_id):
+    with mlflow.start_run(run_id=run_id, log_system_metrics=are_wanted()):
         yield MlflowTracker(client, run_id, stage, lines=Lines(stage))
 
 

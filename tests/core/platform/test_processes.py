@@ -1,5 +1,6 @@
 """What a training process leaves for its stage when it ends."""
 
+import errno
 import os
 from pathlib import Path
 
@@ -57,6 +58,28 @@ def test_the_first_process_removes_what_is_stale_before_anything_fails(
     os.utime(tmp_path / FAILURE, (before, before))
     with ending_well("stage", tmp_path):
         assert (tmp_path / FAILURE).exists() == left
+
+
+def test_a_full_disk_is_a_reason(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Also of safetensors, and where the reason itself finds no place any more."""
+
+    def fill() -> None:
+        with pytest.raises(SystemExit) as end, ending_well("stage", tmp_path):
+            raise RuntimeError("I/O error: No space left on device (os error 28)")
+        assert end.value.code == 2
+
+    fill()
+    assert (tmp_path / FAILURE).read_text().startswith(f"No space left on the disk of {tmp_path}: ")
+    (tmp_path / FAILURE).unlink()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Path, "open", full)
+        fill()
+    assert not (tmp_path / FAILURE).exists()
+    assert capsys.readouterr().out.count("No space left on the disk of") == 2
+
+
+def full(*_: object, **__: object) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
 
 
 def test_an_orderly_end_leaves_no_reason(tmp_path: Path) -> None:
