@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from components.core.platform.tracking_errors import tell
+
 if TYPE_CHECKING:
     import numpy as np
     from matplotlib.figure import Figure
@@ -186,8 +188,13 @@ def stage_run(
     quiet_mlflow()  # importing MLflow sets its loggers up again
     client = mlflow.MlflowClient()
     run_id = open_run(client, stage, parent, resume, tags)
-    with mlflow.start_run(run_id=run_id):
+    mlflow.start_run(run_id=run_id)
+    try:
         yield MlflowTracker(client, run_id, stage, lines=Lines(stage))
+    except BaseException:
+        tell(f"{stage} failed", lambda: mlflow.end_run("FAILED"))
+        raise
+    mlflow.end_run()
 
 
 def open_run(
