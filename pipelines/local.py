@@ -84,7 +84,8 @@ def run_local(
             truncate(pipeline, until)
         shutil.rmtree(scratch, ignore_errors=True)
         scratch.mkdir()
-        with tracking_errors(), PipelineRecord(recipe, sources.model_dump()) as record:
+        note = output / "mlflow_run"
+        with tracking_errors(), PipelineRecord(recipe, sources.model_dump(), note) as record:
             with lifeline(scratch / "lifeline"), record.publishing():
                 _execute(pipeline, scratch, sources, record, output / "run.log")
             report = record.report(output / "report", ablation)

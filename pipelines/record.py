@@ -15,7 +15,7 @@ from components.core.platform.journal import Publisher
 from components.core.platform.pipeline_run import runs_of
 from components.core.platform.stage import JOURNAL, RECORD
 from components.core.platform.tracking import ensure_experiment, quiet_mlflow
-from components.core.platform.tracking_errors import explained
+from components.core.platform.tracking_errors import explained, tell
 from pipelines.recipe import STAGES, Recipe
 from pipelines.runs import StageFailed
 
@@ -42,22 +42,24 @@ def culprit(lines: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
 class PipelineRecord:
     """Opens the parent run in MLflow, and closes it with how the pipeline ended."""
 
-    def __init__(self, recipe: Recipe, parameters: Mapping[str, str]) -> None:
+    def __init__(self, recipe: Recipe, parameters: Mapping[str, str], note: Path) -> None:
+        """note: file that names the open run, by which the next one closes it after a kill."""
         quiet_mlflow()
         import mlflow
 
         quiet_mlflow()
         self.recipe = recipe
         self.parameters = parameters
+        self.note = note
         self.client = mlflow.MlflowClient()
         self.run_id = ""
 
     def __enter__(self) -> "PipelineRecord":
         experiment = ensure_experiment()
-        if os.environ["MLFLOW_TRACKING_URI"].startswith("sqlite:"):
-            self._close_killed(experiment)
+        self._close_killed(experiment)
         run = self.client.create_run(experiment, run_name=self.recipe.name)
         self.run_id = run.info.run_id
+        self.note.write_text(self.run_id)
         for name, value in {"recipe": self.recipe.name, **self.parameters}.items():
             self.client.log_param(self.run_id, name, value)
         self.client.log_dict(self.run_id, self.recipe.model_dump(mode="json"), "recipe.json")
@@ -69,18 +71,30 @@ class PipelineRecord:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if error is not None and explained(error) is not None:
-            return  # MLflow is away: there is nobody to tell
+        if error is None:
+            self._close("FINISHED")
+        elif explained(error) is None:  # else MLflow is away: there is nobody to tell
+            tell("the run failed", lambda: self._close("FAILED"))
+
+    def _close(self, status: str) -> None:
         for stage, lines in self.finished().items():
             hashes = " ".join(line["content_hash"] for line in lines)
             self.client.set_tag(self.run_id, f"output.{stage}", hashes[:MAX_TAG])
-        status = "FINISHED" if error is None else "FAILED"
         self.client.set_terminated(self.run_id, status)
+        self.note.unlink()
 
     def _close_killed(self, experiment: str) -> None:
-        """Marks runs that a killed process left open; the output's lock says that none is alive."""
-        open_runs = self.client.search_runs([experiment], "attributes.status = 'RUNNING'")
-        for run in open_runs:
+        """Marks runs that a killed process left open; the output's lock says that none is alive.
+
+        On a server others run too, so there it is the noted run alone; in the output's own database
+        all of them, also those of stages.
+        """
+        filters = "attributes.status = 'RUNNING'"
+        if not os.environ["MLFLOW_TRACKING_URI"].startswith("sqlite:"):
+            if not self.note.exists():
+                return
+            filters += f" and attributes.run_id = '{self.note.read_text().strip()}'"
+        for run in self.client.search_runs([experiment], filters):
             self.client.set_terminated(run.info.run_id, "KILLED")
 
     @contextlib.contextmanager
@@ -103,10 +117,14 @@ class PipelineRecord:
         thread.start()
         try:
             yield
-        finally:
+        except BaseException:
             ended.set()
             thread.join()
-            publisher.close()
+            tell("the stages reported more", publisher.close)  # the next run sends it
+            raise
+        ended.set()
+        thread.join()
+        publisher.close()
 
     def lines(self) -> list[dict[str, Any]]:
         """Returns what the stages have recorded so far."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import logging
 import secrets
 import threading
 from collections.abc import Sequence
@@ -20,7 +21,7 @@ from apps.materials.ask import Ask, checked, seeds_of
 from apps.materials.champion import Champion, Generator
 from apps.materials.scheduler import Job, Sample, Scheduler
 from apps.materials.shelf import Shelf
-from components.core.errors import UserError
+from components.core.errors import NoScorer, UserError
 from components.core.generator import ModelVersion, seed_of
 from components.core.materials.material import Material
 from components.core.rendering.batch import SrgbRenderer
@@ -112,6 +113,7 @@ class Studio:
         raise UserError("there is no light of this name: choose one of the list")
 
 
+log = logging.getLogger(__name__)
 _one_at_a_time = threading.Lock()
 _key = secrets.token_bytes(16)
 
@@ -122,10 +124,19 @@ def _place(address: str) -> str:
 
 
 def _score(generator: Generator, image: np.ndarray[Any, Any]) -> float | None:
+    """None for a model without a scorer, and, said once in the log, for one that cannot score."""
     try:
         return float(generator.realism(image[None])[0])
-    except UserError:  # a model without a scorer still generates
+    except NoScorer:
         return None
+    except UserError as error:
+        _say_once(str(generator.version), str(error))
+        return None
+
+
+@functools.lru_cache(maxsize=64)
+def _say_once(model: str, reason: str) -> None:
+    log.warning("realism is not measured", extra={"model": model, "reason": reason})
 
 
 @dataclass(frozen=True)

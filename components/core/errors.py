@@ -12,3 +12,7 @@ class UserError(Exception):
 
 class Unreachable(UserError):
     """Where the user's data lie does not answer for now, which says nothing about the data."""
+
+
+class NoScorer(UserError):
+    """A model that generates was never given a reward."""

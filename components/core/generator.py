@@ -7,6 +7,7 @@ with the same loader:
     base/            the fine-tuned diffusion model, a diffusers folder
     lora/            the adapter that reinforcement learning trained (may be absent)
     reward/          the realism scorer (may be absent)
+    clip/            the CLIP model that it reads, unless it is the shipped small one
 """
 
 from __future__ import annotations

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from components.core.platform.artifacts import hash_folder, open_artifact
-from components.core.realism.model import ARTIFACT, CARD
+from components.core.realism.keeping import keep_clip
+from components.core.realism.model import ARTIFACT, CARD, CLIP
 from components.core.realism.reward import GOLD
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ def assemble_reward(folder: Path, artifact: Path) -> str:
         shutil.copytree(source / scorer, folder / scorer)
     for name in FILES:
         shutil.copyfile(source / name, folder / name)
+    keep_clip(json.loads((folder / "clip.json").read_text("utf-8"))["uri"], folder / CLIP)
     return hash_folder(folder)
 
 

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from components.core.generator import LICENCE, SETTINGS
 from components.core.platform.artifacts import (
     MANIFEST,
+    hash_folder,
     hash_text,
     located,
     new_artifact,
@@ -35,7 +36,8 @@ from components.core.platform.figures import (
 )
 from components.core.platform.machine import hardware, versions
 from components.core.platform.tracking import Tracker
-from components.core.realism.model import CARD
+from components.core.realism.keeping import keep_clip
+from components.core.realism.model import CARD, CLIP
 from components.core.realism.reward import GOLD, REWARD
 from components.registration.card import generator_card
 from components.registration.config import Config
@@ -196,4 +198,6 @@ def assemble(
     text = json.dumps(settings, indent=1, sort_keys=True)
     (folder / SETTINGS).write_text(text + "\n", encoding="utf-8")
     hashes = {part: read_manifest(path).content_hash for part, path in parts.items()}
+    if keep_clip(clip["uri"], folder / CLIP):
+        hashes["clip"] = hash_folder(folder / CLIP)
     return hash_text(json.dumps({**hashes, "settings": text}, sort_keys=True))

@@ -44,7 +44,7 @@ def services(
 
 
 def _object_store(ports: Mapping[str, int]) -> Service:
-    """S3 in memory: what it holds ends with the stack."""
+    """S3 in memory, and it takes any key: a stand-in for trying, not for use (see objects.py)."""
     port = str(ports["s3"])
     command = (sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", port)
     return Service("s3", command, f"http://127.0.0.1:{port}/", inherited())

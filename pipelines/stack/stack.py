@@ -5,6 +5,7 @@ Everything lies in one folder (PostgreSQL's data beside it, for the server may n
     secrets.json, stack.env    readable by their owner alone; `. stack.env` lets `realmat` use it
     logs/, processes/          of each service
     mlflow/, label-studio/, app/
+    objects/                   what S3 held when the stack was stopped to be started again
 """
 
 import json
@@ -17,6 +18,7 @@ from typing import Any
 
 from components.core.errors import UserError
 from pipelines.stack.addresses import MANIFESTS, STACK_PORT, free_ports
+from pipelines.stack.objects import bring_back, client_of, make_buckets, put_away
 from pipelines.stack.postgresql import Postgres
 from pipelines.stack.processes import Processes
 from pipelines.stack.secrets import (
@@ -30,6 +32,7 @@ from pipelines.stack.services import BUCKETS, Service, inherited, services, stag
 
 ENVIRONMENT = "stack.env"
 NOTE = "stack.json"
+OBJECTS = "objects"
 OWNER = "postgres"  # of the database server; the services have users of their own
 
 
@@ -63,10 +66,14 @@ class Stack:
         for name in DATABASES:
             self.postgres.create_owned(name, passwords[f"{name.upper()}_DATABASE_PASSWORD"])
         store, tracking, *others = self.services
+        empty = store.name not in self.elsewhere and not self.processes.running(store.name)
         for service in (store, tracking, *others[:-1]):
             self._begin(service)
         self._await(store)
-        make_buckets(self.environment)
+        client = client_of(self.environment)
+        make_buckets(client, BUCKETS)
+        if empty:
+            bring_back(client, self.folder / OBJECTS)
         self._await(tracking)
         make_users(self.environment, self.secrets)
         for service in others[:-1]:
@@ -79,6 +86,8 @@ class Stack:
     def stop(self, keep: bool = False) -> None:
         """Ends all services; unless `keep`, removes everything they held."""
         for service in reversed(self.services):
+            if keep and service.name == "s3" and self.processes.running("s3"):
+                put_away(client_of(self.environment), self.folder / OBJECTS)
             self.processes.stop(service.name)
         if keep:
             if self.postgres.running():
@@ -119,23 +128,6 @@ class Stack:
         postgres = Postgres(ports["postgresql"], password, owner=OWNER)
         note.write_text(json.dumps({"ports": ports, "postgresql": str(postgres.folder)}))
         return ports, postgres
-
-
-def make_buckets(environment: Mapping[str, str]) -> None:
-    """Makes the buckets that the services use; those that are there stay as they are."""
-    import boto3
-
-    client = boto3.client(
-        "s3",
-        endpoint_url=environment["AWS_ENDPOINT_URL"],
-        region_name=environment["AWS_DEFAULT_REGION"],
-        aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
-    )
-    known = {bucket["Name"] for bucket in client.list_buckets()["Buckets"]}
-    for bucket in BUCKETS:
-        if bucket not in known:
-            client.create_bucket(Bucket=bucket)
 
 
 def make_users(environment: Mapping[str, str], secrets: Secrets) -> None:

@@ -17,7 +17,7 @@ from fastapi import FastAPI
 from apps.graceful import GracefulServer, end_heartbeats
 from apps.materials.champion import Champion
 from apps.materials.studio import Studio
-from components.core.errors import UserError
+from components.core.errors import NoScorer
 from components.core.generator import ModelVersion, seed_words
 from components.core.materials.material import Material
 from tests.evaluation.micro import FlatRenderer, environments
@@ -73,7 +73,7 @@ class FakeGenerator:
     def realism(self, images_nhwc: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """The mean brightness."""
         if not self.scorer:
-            raise UserError("no scorer")
+            raise NoScorer("no scorer")
         return images_nhwc.mean(axis=(1, 2, 3)).astype(np.float32) / 255
 
 

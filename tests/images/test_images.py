@@ -8,6 +8,7 @@ import sys
 import tomllib
 from importlib.metadata import distribution, packages_distributions, requires
 from pathlib import Path
+from typing import Any
 
 import pytest
 from packaging.requirements import Requirement
@@ -137,6 +138,24 @@ def test_every_lock_gives_hashes_and_whoever_installs_it_has_them_checked() -> N
     # uv checks the hashes of constraints, unless it is told not to.
     assert inside
     assert all("--constraint requirements.lock" in line for line in inside)
+    # Also of what builds the project, and pip those of uv itself.
+    everything = install + (IMAGES / "install").read_text() + (IMAGES / "Containerfile").read_text()
+    built = re.findall(r".*pip\"? install .*--no-deps.*", everything)
+    assert len(built) == 2
+    assert all("--build-constraint requirements.lock" in line for line in built)
+    assert set(re.findall(r"^(\S+)==", (ROOT / "requirements.lock").read_text(), re.M)) >= {
+        name.partition(">")[0] for name in project()["build-system"]["requires"]
+    }
+    fetched = re.findall(r".*pip install .*uv.*", everything)
+    assert len(fetched) == 3
+    assert all("--require-hashes -r images/uv.lock" in line for line in fetched)
+    assert re.fullmatch(
+        r"uv==\S+( \\\n +--hash=sha256:[0-9a-f]{64})+\n", (IMAGES / "uv.lock").read_text()
+    )
+
+
+def project() -> dict[str, Any]:
+    return tomllib.loads((ROOT / "pyproject.toml").read_text())
 
 
 def stages() -> dict[str, tuple[str, str]]:
@@ -170,13 +189,12 @@ def test_an_image_says_what_it_is() -> None:
     assert labels["version"] == "${VERSION}"
     assert labels["revision"] == "${REVISION}"
     assert "${IMAGE}" in labels["title"]
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    assert labels["licenses"] == project["license"]
+    assert labels["licenses"] == project()["project"]["license"]
     given = set(re.findall(r'--build-arg "(\w+)=', (IMAGES / "build").read_text()))
     taken = {
         name for _, stage in stages().values() for name in re.findall(r"^ARG (\w+)", stage, re.M)
     }
-    assert taken - {"UV"} <= given  # an ARG without a value given would stay at its default
+    assert taken <= given  # an ARG without a value given would stay at its default
 
 
 def debian_packages(stage: str) -> set[str]:
@@ -207,6 +225,27 @@ def test_nothing_that_builds_is_in_the_last_layers() -> None:
     assert re.findall(r"^COPY .*$", "".join(kept), re.M) == [
         "COPY --from=environment /opt/realmat /opt/realmat"
     ]
+
+
+@pytest.mark.parametrize("image", ["app", "pipeline", "train"])
+def test_no_package_of_an_image_brings_a_program_that_builds(image: str) -> None:
+    """Some packages bring such programs, and others require them."""
+    (words,) = re.findall(r'^builders = "(.*)"\.split', (IMAGES / "try").read_text(), re.M)
+    builders = set(words.split())
+    packages = closure(roots(image))
+    brought = {
+        name: found
+        for name in packages
+        if (
+            found := builders
+            & {file.name for file in distribution(name).files or [] if file.parent.name == "bin"}
+        )
+    }
+    install = (IMAGES / "install").read_text()
+    excluded = re.findall(r'^ *echo (\S+) >>?"\$excluded"$', install, re.M)
+    assert set(excluded) == {"ninja", "triton"}
+    assert ("ninja" in packages) == (image != "app")
+    assert set(brought) == {"ninja"} & packages, brought
 
 
 def test_the_same_commit_gives_the_same_times() -> None:

@@ -2,12 +2,11 @@
 
 import pytest
 
-from tests.manifests.rendered import OVERLAYS, objects
+from tests.manifests.rendered import OVERLAYS, objects, workloads
 
 MAY = {
     ("realmat-pipeline", "trainer.kubeflow.org", "trainjobs", "create"),
     ("realmat-pipeline", "trainer.kubeflow.org", "trainjobs", "get"),
-    ("realmat-pipeline", "trainer.kubeflow.org", "trainjobs", "watch"),
     ("realmat-pipeline", "trainer.kubeflow.org", "trainjobs", "delete"),
     ("realmat-pipeline", "", "pods", "get"),
     ("realmat-pipeline", "", "pods", "list"),
@@ -41,3 +40,17 @@ def test_accounts_may_do_this_in_their_namespace_and_nothing_else(overlay: str) 
                     for verb in rule["verbs"]
                 }
     assert found == MAY
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_nodes_of_a_training_hold_the_keys_of_the_bucket_alone(overlay: str) -> None:
+    """Not the login that moves an alias, nor the key of Label Studio."""
+    (nodes,) = (one for one in workloads(f"overlays/{overlay}") if one.name == "realmat-torch")
+    (container,) = nodes.containers
+    assert [source.keys() for source in container["envFrom"]] == [{"configMapRef"}]
+    secret = {one["name"]: one["valueFrom"] for one in container["env"] if "valueFrom" in one}
+    assert secret == {
+        key: {"secretKeyRef": {"name": "pipeline-secrets", "key": key}}
+        for key in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+    }
+    assert not any(volume.keys() & {"secret", "projected"} for volume in nodes.spec["volumes"])

@@ -145,10 +145,62 @@ def test_a_backup_restored_into_an_empty_database_is_the_same(place: Place) -> N
 def test_a_database_with_tables_is_replaced_only_when_that_was_said(place: Place) -> None:
     before = place.sql(VOTES)
     (key,) = place.backup()
-    place.sql("DELETE FROM votes WHERE id > 100; CREATE TABLE later (id int)")
+    place.sql("DELETE FROM votes WHERE id > 100")
     assert "REPLACE=yes" in place.restore(key, place.name)
     assert len(place.sql(VOTES)) == 100
     assert place.restore(key, place.name, REPLACE="yes") == ""
+    assert place.sql(VOTES) == before
+
+
+UPGRADE = """
+CREATE TABLE later (id int PRIMARY KEY, vote int REFERENCES votes (id));
+CREATE VIEW few AS SELECT * FROM votes;
+CREATE TYPE kind AS ENUM ('old', 'new');
+ALTER TABLE votes ADD COLUMN kind kind;
+CREATE SCHEMA more;
+CREATE TABLE more.things (id int REFERENCES votes (id));
+INSERT INTO later SELECT 1, min(id) FROM votes;
+"""
+EVERYTHING = """
+SELECT n.nspname, c.relname, CAST(c.relkind AS text) FROM pg_class c JOIN pg_namespace n
+  ON n.oid = c.relnamespace
+  WHERE n.nspname NOT LIKE 'pg\\_%' AND n.nspname <> 'information_schema'
+UNION SELECT n.nspname, t.typname, CAST(t.typtype AS text) FROM pg_type t JOIN pg_namespace n
+  ON n.oid = t.typnamespace WHERE n.nspname = 'public' AND t.typcategory = 'E'
+UNION SELECT nspname, pg_get_userbyid(nspowner), CAST(nspacl AS text) FROM pg_namespace
+  WHERE nspname NOT LIKE 'pg\\_%' AND nspname <> 'information_schema'
+"""
+
+
+def test_a_restore_undoes_an_upgrade_which_can_then_be_made_again(place: Place) -> None:
+    """What a newer version added goes, also where it hangs on what the dump holds."""
+    before, everything = place.sql(VOTES), set(place.sql(EVERYTHING))
+    (key,) = place.backup()
+    for _ in range(2):
+        place.sql(UPGRADE)
+        assert len(place.sql("SELECT * FROM later")) == 1
+        assert place.restore(key, place.name, REPLACE="yes") == ""
+        assert set(place.sql(EVERYTHING)) == everything
+        assert place.sql(VOTES) == before
+    (*_, newest) = place.backup()  # a database that was restored is backed up as any other
+    assert place.restore(newest, place.name, REPLACE="yes") == ""
+    assert set(place.sql(EVERYTHING)) == everything
+    assert place.sql(VOTES) == before
+
+
+def test_the_owner_of_a_database_can_restore_it(place: Place) -> None:
+    """As on a cluster, where each service owns its database and is no superuser. Label Studio's has
+    an extension, of which some things are the superuser's."""
+    owner = f"{place.name}_owner"
+    place.sql(f"CREATE ROLE {owner} LOGIN; ALTER DATABASE {place.name} OWNER TO {owner}")
+    place.sql(
+        f"ALTER TABLE votes OWNER TO {owner}; SET ROLE {owner}; CREATE EXTENSION pg_trgm;"
+        "CREATE INDEX ON votes USING gin (choice gin_trgm_ops)"
+    )
+    before = place.sql(VOTES)
+    (key,) = place.backup()
+    place.sql(f"SET ROLE {owner};{UPGRADE}")
+    assert place.restore(key, place.name, REPLACE="yes", PGUSER=owner) == ""
     assert place.sql(VOTES) == before
 
 
@@ -173,14 +225,35 @@ def test_a_dump_without_its_checksum_is_no_backup(place: Place) -> None:
 
 
 def test_a_restore_that_fails_half_way_leaves_what_was_there(place: Place) -> None:
+    # A rule that finds its table by the search path, of which a restore has none: the rows are
+    # refused when everything that was there has been dropped.
+    place.sql(
+        "CREATE TABLE choices AS SELECT choice FROM votes;"
+        "CREATE FUNCTION known(text) RETURNS bool LANGUAGE plpgsql AS"
+        " 'BEGIN RETURN $1 IN (SELECT choice FROM choices); END';"
+        "ALTER TABLE votes ADD CHECK (known(choice))"
+    )
     (key,) = place.backup()
-    # A view that needs the table: it can be dropped only with the view, which pg_restore refuses.
     place.sql("DELETE FROM votes WHERE id > 100; CREATE VIEW few AS SELECT * FROM votes")
-    assert place.restore(key, place.name, REPLACE="yes") != ""
+    assert 'relation "choices" does not exist' in place.restore(key, place.name, REPLACE="yes")
     assert len(place.sql("SELECT * FROM few")) == 100
-    # Constraints are what pg_restore drops first.
     with pytest.raises(psycopg2.errors.UniqueViolation):
         place.sql("INSERT INTO votes (choice) SELECT choice FROM votes LIMIT 1")
+
+
+def test_a_dump_that_breaks_off_leaves_what_was_there(place: Place) -> None:
+    (key,) = place.backup()
+    place.sql("DELETE FROM votes WHERE id > 100")
+    broken = place.scripts.parent / "bin"
+    broken.mkdir()
+    (broken / "pg_restore").write_text(
+        f'#!/bin/sh\n[ "$1" = --list ] && exec {place.postgres.bin}/pg_restore "$@"\n'
+        f'{place.postgres.bin}/pg_restore "$@" | head -n 40; exit 1\n'
+    )
+    (broken / "pg_restore").chmod(0o755)
+    path = f"{broken}{os.pathsep}{place.environment['PATH']}"
+    assert "the dump is not whole" in place.restore(key, place.name, REPLACE="yes", PATH=path)
+    assert len(place.sql(VOTES)) == 100
 
 
 def test_the_newest_are_kept_and_what_was_cut_off_goes(place: Place) -> None:

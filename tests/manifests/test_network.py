@@ -143,7 +143,6 @@ BUCKETS = ("mlflow", "label-studio", "backup", "restore", "train", "run")
 MEANT = {
     ("app", "mlflow", "5000"),
     ("mlflow-users", "mlflow", "5000"),
-    ("train", "mlflow", "5000"),
     ("train", "train", "all"),
     ("run", "mlflow", "5000"),
     ("run", "label-studio", "8080"),

@@ -1,5 +1,7 @@
 """Every container of everything that starts pods is confined, limited and pinned."""
 
+import inspect
+import json
 import os
 import re
 import shutil
@@ -9,6 +11,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from pipelines.stack.addresses import PORTS
+from pipelines.stack.secrets import make_secrets
+from pipelines.stack.services import services
+from pipelines.stack.stack import Stack
 from tests.manifests.rendered import OVERLAYS, ROOT, Workload, objects, text, workloads
 
 USER = 10001
@@ -82,6 +88,29 @@ def test_the_app_is_alive_without_its_database_but_not_ready() -> None:
             for probe in ("startup", "readiness", "liveness")
         }
         assert paths == {"startup": "/readyz", "readiness": "/readyz", "liveness": "/healthz"}
+
+
+def test_the_app_starts_alike_on_a_cluster_by_its_image_and_in_the_stack(tmp_path: Path) -> None:
+    """On a fresh cluster there is no champion: without `--meanwhile` no pod would become ready."""
+    text = (ROOT / "images" / "Containerfile").read_text()
+    (app,) = re.findall(r"^FROM common AS app$(.*?)^FROM", text, re.M | re.S)
+    words = dict(re.findall(r"^(ENTRYPOINT|CMD) (\[.*\])$", app, re.M))
+    commands = [json.loads(words["ENTRYPOINT"]) + json.loads(words["CMD"])]
+    for overlay in OVERLAYS:
+        (pod,) = (one for one in workloads(f"overlays/{overlay}") if one.name == "realmat-app")
+        commands.append(pod.containers[0]["command"])
+    model = inspect.signature(Stack).parameters["model"].default
+    *_, local = services(tmp_path, PORTS, make_secrets(), model)
+    commands.append(["realmat", *local.command[3:]])
+    started = []
+    for command in commands:
+        assert command[:2] == ["realmat", "serve"]
+        started.append(dict(zip(command[2::2], command[3::2], strict=True)))
+    on_this_machine = {"--host": "127.0.0.1", "--data": str(tmp_path / "app")}
+    image, *others, stack = started
+    assert image["--meanwhile"] == "small"
+    assert others == [image] * len(OVERLAYS)
+    assert stack == image | on_this_machine
 
 
 def test_only_the_pipeline_gets_a_token() -> None:

@@ -5,8 +5,12 @@ smoke recipe on local files is the oracle: whatever happens, the stages' results
 """
 
 import copy
+import json
+import os
 import random
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,9 +26,11 @@ from components.core.platform.artifacts import read_manifest
 from labeling.server import PROGRAM
 from pipelines.recipe import STAGES
 from pipelines.stack.addresses import localised
+from pipelines.stack.objects import client_of
 from pipelines.stack.postgresql import installed
 from pipelines.stack.stack import Stack, make_users
 from tests.apps.studies import make_study
+from tests.pipelines.conftest import EXACT, ROOT
 from tests.pipelines.watched_run import Run, until
 from tests.s3 import Store
 from tests.services import missing
@@ -260,3 +266,86 @@ def test_no_secret_is_in_a_log_or_an_artifact(disturbed: Path, stack: Stack) -> 
     for file in files:
         content = file.read_bytes()
         assert not [word for word in words if word in content], file
+
+
+def test_a_full_disk_is_one_sentence_and_the_next_run_goes_on(
+    stack: Stack, smoke: Path, tmp_path: Path
+) -> None:
+    """A disk on which the first stage's work fits, but not its artifact beside it."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1800k", "tmpfs", str(disk)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        missing("this test mounts a small disk, which needs root")
+    command = [
+        sys.executable, "-m", "pipelines.cli", "run", "smoke", "--until", "synthetic_data",
+        "--output", str(disk / "run"),
+    ]  # fmt: skip
+    # An archive of its own, for what another test's run has made would be fetched.
+    environment = {
+        **os.environ, **EXACT, **stack.environment, "REALMAT_RUNS": str(tmp_path),
+        "REALMAT_ARCHIVE": "s3://realmat/full-disk",
+    }  # fmt: skip
+    try:
+        done = subprocess.run(
+            command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 2, done.stdout + done.stderr
+        assert "No space left" in done.stderr
+        assert "Traceback" not in done.stderr + done.stdout
+        assert not list((disk / "run" / "store").glob("*/*/manifest.json"))
+        resize = ["mount", "-o", "remount,size=200m", str(disk)]
+        subprocess.run(resize, check=True)
+        done = subprocess.run(
+            command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        made = {
+            path.parent.name: json.loads(path.read_text())["content_hash"]
+            for path in (disk / "run" / "store").glob("*/*/manifest.json")
+        }
+        assert made
+        for key, content in made.items():
+            assert read_manifest(smoke / "store" / "synthetic_data" / key).content_hash == content
+        pages = client_of(stack.environment).get_paginator("list_objects_v2")
+        found = pages.paginate(Bucket="realmat", Prefix="full-disk/")
+        archived = [item["Key"] for page in found for item in page["Contents"]]
+        assert {key.split("/")[2] for key in archived} == set(made)
+        assert {key for key in archived if key.endswith("manifest.json")} == {
+            f"full-disk/synthetic_data/{key}/manifest.json" for key in made
+        }
+        _compare_metrics(stack, smoke)
+    finally:
+        subprocess.run(["umount", str(disk)], check=False)
+
+
+def _compare_metrics(stack: Stack, smoke: Path) -> None:
+    """Whatever the newest runs of the first stage say, the undisturbed ones say, and no less."""
+    found = []
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in stack.environment.items():
+            patch.setenv(name, value)
+        for address in (
+            f"sqlite:///{smoke / 'mlflow.db'}",
+            stack.environment["MLFLOW_TRACKING_URI"],
+        ):
+            client = MlflowClient(address)
+            experiment = client.get_experiment_by_name("realmat")
+            assert experiment is not None
+            stages = client.search_runs(
+                [experiment.experiment_id], "tags.stage = 'synthetic_data'",
+                order_by=["attributes.start_time DESC"],
+            )  # fmt: skip
+            parent = stages[0].data.tags["mlflow.parentRunId"]
+            runs = [run for run in stages if run.data.tags["mlflow.parentRunId"] == parent]
+            assert {run.info.status for run in runs} == {"FINISHED"}
+            found.append(
+                {
+                    (run.data.params["part"], name, f"{value:.6f}")
+                    for run in runs
+                    for name, value in run.data.metrics.items()
+                    if not any(measured in name for measured in MEASURED)
+                }
+            )
+    assert found[0] == found[1]
+    assert len({part for part, *_ in found[0]}) == 2

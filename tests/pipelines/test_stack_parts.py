@@ -1,90 +1,105 @@
-"""Parts of the stack on their own: a full disk, its end, its settings and Secrets."""
+"""The stack by its command line, from start to end; its settings and Secrets."""
 
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
-from components.core.platform.artifacts import read_manifest
+from labeling.server import PROGRAM
 from pipelines.stack.addresses import MANIFESTS, localised, read_environment
+from pipelines.stack.objects import client_of
+from pipelines.stack.postgresql import installed
 from pipelines.stack.secrets import make_secrets
-from pipelines.stack.stack import Stack
-from tests.pipelines.conftest import EXACT, ROOT
-from tests.s3 import Store
+from pipelines.stack.stack import ENVIRONMENT, NOTE
+from tests.pipelines.conftest import ROOT
 from tests.services import missing
 
 
-@pytest.fixture(scope="module")
-def store() -> Iterator[Store]:
-    server = Store()
-    yield server
-    server.close()
+def command(what: str, folder: Path, *more: str) -> subprocess.CompletedProcess[str]:
+    """`make stack` or `make stack-stop`, but for what they install."""
+    return subprocess.run(
+        [sys.executable, "-m", "pipelines.stack", what, "--folder", str(folder), *more],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+def environment_of(folder: Path) -> dict[str, str]:
+    """What a shell has after `. stack.env`."""
+    done = subprocess.run(
+        ["sh", "-c", f". {folder / ENVIRONMENT} && env -0"], capture_output=True, text=True,
+        check=True, env={"PATH": os.environ["PATH"]},
+    )  # fmt: skip
+    return dict(pair.split("=", 1) for pair in done.stdout.split("\0") if pair)
 
 
 @pytest.mark.long
-def test_a_full_disk_is_one_sentence_and_the_next_run_goes_on(smoke: Path, tmp_path: Path) -> None:
-    """A disk of three megabytes, on which the dataset of the first stage does not fit."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(disk)]
-    if subprocess.run(mount, capture_output=True, check=False).returncode:
-        missing("this test mounts a small disk, which needs root")
-    command = [
-        sys.executable, "-m", "pipelines.cli", "run", "smoke", "--until", "synthetic_data",
-        "--output", str(disk / "run"),
-    ]  # fmt: skip
-    environment = {**os.environ, **EXACT, "REALMAT_RUNS": str(tmp_path)}
+def test_a_stack_of_the_command_line_is_used_kept_and_removed(tmp_path: Path) -> None:
+    """With its own S3 server, whose objects outlive a stop that keeps, as PostgreSQL's rows do."""
+    if not installed():
+        missing("PostgreSQL is not installed: apt-get install postgresql")
+    if not PROGRAM.exists():
+        missing("Label Studio is not installed: .ci/install --labeling")
+    folder = tmp_path / "stack"
     try:
-        done = subprocess.run(
-            command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 2, done.stdout + done.stderr
-        assert "No space left" in done.stderr
-        assert "Traceback" not in done.stderr + done.stdout
-        assert not list((disk / "run" / "store").glob("*/*/manifest.json"))
-        resize = ["mount", "-o", "remount,size=200m", str(disk)]
-        subprocess.run(resize, check=True)
-        done = subprocess.run(
-            command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, done.stderr
-        made = {
-            path.parent.name: json.loads(path.read_text())["content_hash"]
-            for path in (disk / "run" / "store").glob("*/*/manifest.json")
-        }
-        assert made
-        for key, content in made.items():
-            assert read_manifest(smoke / "store" / "synthetic_data" / key).content_hash == content
+        _start_use_and_keep(folder, tmp_path)
+        started = command("start", folder)
+        assert started.returncode == 0, started.stdout + started.stderr
+        given = environment_of(folder)
+        client = client_of(given)
+        assert client.get_object(Bucket="realmat", Key="a/ü b")["Body"].read() == b"kept"
+        signed = (given["MLFLOW_TRACKING_USERNAME"], given["MLFLOW_TRACKING_PASSWORD"])
+        (run,) = _runs(given, signed)
+        artifacts = f"{given['MLFLOW_TRACKING_URI']}/get-artifact"
+        asked = {"path": "hello.txt", "run_id": run["info"]["run_id"]}
+        assert httpx.get(artifacts, params=asked, auth=signed).text == "hello"
+        again = command("start", folder)  # while it runs: nothing changes
+        assert again.returncode == 0
+        assert "starting" not in again.stdout
     finally:
-        subprocess.run(["umount", str(disk)], check=False)
+        ports = json.loads((folder / NOTE).read_text())["ports"]
+        database = Path(json.loads((folder / NOTE).read_text())["postgresql"])
+        stopped = command("stop", folder)
+    assert stopped.returncode == 0, stopped.stderr
+    assert not folder.exists()
+    assert not database.exists()
+    for name, port in ports.items():
+        with socket.socket() as probe:
+            assert probe.connect_ex(("127.0.0.1", port)) != 0, name
+    assert "no stack in" in command("stop", folder).stdout
 
 
-@pytest.mark.long
-def test_stopping_leaves_nothing_behind(store: Store, tmp_path: Path) -> None:
-    """PostgreSQL and MLflow alone: the others are ended in the same way."""
-    stack = Stack(
-        tmp_path / "stack", say=lambda _: None, elsewhere={"s3": store.port}, first_port=30_000
+def _start_use_and_keep(folder: Path, tmp_path: Path) -> None:
+    started = command("start", folder)
+    assert started.returncode == 0, started.stdout + started.stderr
+    secrets = json.loads((folder / "secrets.json").read_text())
+    words = {value for keys in secrets.values() for key, value in keys.items() if "PASSW" in key}
+    assert not [word for word in words if word in started.stdout]
+    given = environment_of(folder)
+    client_of(given).put_object(Bucket="realmat", Key="a/ü b", Body=b"kept")
+    program = (
+        "import mlflow; mlflow.set_experiment('x')\n"
+        "with mlflow.start_run(): mlflow.log_text('hello', 'hello.txt')"
     )
-    stack.services = stack.services[1:2]
-    stack.postgres.start()
-    password = stack.secrets["postgresql-secrets"]["MLFLOW_DATABASE_PASSWORD"]
-    stack.postgres.create_owned("mlflow", password)
-    stack.restart("mlflow")
-    assert stack.processes.running("mlflow")
-    second = Stack(tmp_path / "stack", say=lambda _: None)  # as another command finds it
-    second.services = second.services[1:2]
-    assert second.ports == stack.ports
-    second.stop()
-    assert not (tmp_path / "stack").exists()
-    assert not stack.postgres.folder.exists()
-    with pytest.raises(httpx.ConnectError):
-        httpx.get(stack.services[0].ready)
+    subprocess.run(
+        [sys.executable, "-c", program], env={**os.environ, **given}, check=True, cwd=tmp_path
+    )
+    assert command("stop", folder, "--keep").returncode == 0
+
+
+def _runs(given: Mapping[str, str], signed: tuple[str, str]) -> list[Any]:
+    base = f"{given['MLFLOW_TRACKING_URI']}/api/2.0/mlflow"
+    name = {"experiment_name": "x"}
+    found = httpx.get(f"{base}/experiments/get-by-name", params=name, auth=signed).json()
+    wanted = {"experiment_ids": [found["experiment"]["experiment_id"]]}
+    return list(httpx.post(f"{base}/runs/search", json=wanted, auth=signed).json()["runs"])
 
 
 def test_settings_are_the_manifests_with_this_machines_addresses() -> None:

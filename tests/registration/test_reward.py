@@ -82,6 +82,26 @@ def test_the_registered_reward_scores_as_its_artifact_bit_for_bit(
     assert [line["score"] for line in lines] == [round(float(score), 6) for score in expected]
 
 
+def test_what_is_registered_scores_where_its_clip_model_cannot_be_fetched(
+    run_folders: dict[str, Path], tmp_path: Path
+) -> None:
+    """As in the demo's pods, which reach no internet."""
+    fetched = tmp_path / "fetched"
+    clip = json.loads((run_folders["reward"] / "clip.json").read_text())["uri"]
+    shutil.copytree(clip, fetched)
+    with new_artifact(tmp_path / "elsewhere", "realism-scorer", "test", NoConfig()) as target:
+        shutil.copytree(run_folders["reward"], target, dirs_exist_ok=True)
+        (target / "clip.json").write_text(json.dumps({"uri": str(fetched)}))
+    expected = load_reward(str(run_folders["reward"])).files(files())
+    registered = register(run_folders, tmp_path, "alone", reward=tmp_path / "elsewhere")
+    again = register(run_folders, tmp_path, "alone", reward=tmp_path / "elsewhere")
+    assert again["version"] == registered["version"]
+    assert again["reward"]["version"] == registered["reward"]["version"]
+    shutil.rmtree(fetched)
+    for uri in ("models:/alone-reward@champion", "models:/alone@champion"):
+        np.testing.assert_array_equal(load_reward(uri).files(files()), expected, strict=True)
+
+
 def test_the_card_the_labels_and_the_measures_lie_in_the_registry(
     run_folders: dict[str, Path], tmp_path: Path
 ) -> None:

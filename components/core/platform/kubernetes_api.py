@@ -17,6 +17,7 @@ from components.core.errors import UserError
 
 GROUP, VERSION, PLURAL = "trainer.kubeflow.org", "v1alpha1", "trainjobs"
 NAMESPACE_FILE = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
+INDEX = "batch.kubernetes.io/job-completion-index"
 PATIENCE = 300.0
 CLOCKS = 60  # seconds by which this machine's clock and a node's may differ
 
@@ -70,12 +71,24 @@ class KubernetesApi:
         )  # fmt: skip
 
     def pods(self, job: str) -> list[str]:
-        """Names of a TrainJob's pods, the first node's first."""
+        """Names of a TrainJob's pods: the first node's first, and of each node's the newest first,
+        for a pod that failed stays beside the one that took its place."""
         selector = f"jobset.sigs.k8s.io/jobset-name={job}"
         found = self._try(
             self.core.list_namespaced_pod, namespace=self.namespace, label_selector=selector
         )
-        return sorted(pod.metadata.name for pod in found.items) if found is not None else []
+        newest = sorted(
+            found.items if found is not None else [],
+            key=lambda pod: (pod.metadata.creation_timestamp, pod.metadata.name), reverse=True,
+        )  # fmt: skip
+        return [pod.metadata.name for pod in sorted(newest, key=_node)]
+
+    def pod_lives(self, name: str, uid: str) -> bool:
+        """Whether this very pod is there and has not ended."""
+        pod = self._try(self.core.read_namespaced_pod, name=name, namespace=self.namespace)
+        if pod is None or pod.metadata.uid != uid:
+            return False
+        return pod.status.phase not in ("Succeeded", "Failed")
 
     def tail(self, pod: str, lines: int) -> list[str]:
         """The last lines of a pod's log; none while the pod has not begun."""
@@ -125,6 +138,11 @@ class KubernetesApi:
                 f"Kubernetes does not answer ({type(error).__name__}): start the stage again, "
                 "which continues from the last checkpoint."
             ) from error
+
+
+def _node(pod: Any) -> int:
+    """Which node of its Job a pod is."""
+    return int((pod.metadata.labels or {}).get(INDEX, 0))
 
 
 def _passes(error: BaseException) -> bool:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from components.core.platform.tracking import ensure_experiment, quiet_mlflow
+from components.core.platform.tracking_errors import tell
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -43,7 +44,7 @@ def watching(client: "MlflowClient", parent: str) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        client.set_terminated(parent, "FAILED")
+        tell("the pipeline failed", lambda: client.set_terminated(parent, "FAILED"))
         raise
 
 

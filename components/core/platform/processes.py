@@ -16,6 +16,7 @@ import psutil
 
 from components.core.errors import UserError
 from components.core.platform.full_disk import naming_full_disk
+from components.core.platform.heartbeat import beating
 from components.core.platform.lifeline import follow_lifeline
 from components.core.platform.preemption import Preempted
 from components.core.platform.torchrun import shutdown_option, torchrun_here, train_here
@@ -23,6 +24,8 @@ from components.core.platform.trainjob import train_on_nodes
 
 FAILURE = "failure.txt"
 """File of the work folder with the sentence of a user's error that a training process found."""
+HEARTBEAT = "heartbeat"
+"""File of the work folder that tells nodes on other machines that the stage lives."""
 
 
 def train_in_group(
@@ -37,14 +40,15 @@ def train_in_group(
     try:
         if nodes > 1:
             # The runtime sets PET_* variables, by which torchrun knows its node and its peers.
-            train_on_nodes(
-                stage, work.stem, nodes=nodes, processes=processes,
-                command=[
-                    "python", "-m", "torch.distributed.run", shutdown_option(),
-                    "-m", module, str(work),
-                ],
-                watch=watch,
-            )  # fmt: skip
+            with beating(work / HEARTBEAT):
+                train_on_nodes(
+                    stage, work.stem, nodes=nodes, processes=processes,
+                    command=[
+                        "python", "-m", "components.core.platform.node", str(work / HEARTBEAT),
+                        shutdown_option(), "-m", module, str(work),
+                    ],
+                    watch=watch,
+                )  # fmt: skip
         else:
             train_here(torchrun_here([module, str(work)], processes), processes, watch)
     except UserError as error:

@@ -34,6 +34,7 @@ from components.core.platform.full_disk import naming_full_disk
 from components.core.platform.journal import RUN_NOTE, journal
 from components.core.platform.key import stage_key, work_key
 from components.core.platform.lifeline import follow_lifeline
+from components.core.platform.ownership import owning
 from components.core.platform.pipeline_run import watching
 from components.core.platform.settings import log_settings
 from components.core.platform.tracking import StageTracker, stage_run
@@ -115,11 +116,18 @@ def execute(
     folder = Path(os.environ.get(STORE) or output.parent / ".store") / stage
     finished = folder / key
     work = folder / f"{work_key(key, stage, config, hashes, parameters)}.work"
-    reused = cached and ((finished / MANIFEST).is_file() or fetch(stage, key, finished))
+    reused = cached and (finished / MANIFEST).is_file()
+    if not reused:
+        with owning(stage, work):
+            # Another run may have made it in between.
+            reused = cached and ((finished / MANIFEST).is_file() or fetch(stage, key, finished))
+            if not reused:
+                _run(
+                    stage, config, inputs, hashes, parameters, parent_run, finished, work,
+                    cached=cached,
+                )  # fmt: skip
     if reused:
         print(f"{stage}: reused {key}", flush=True)
-    else:
-        _run(stage, config, inputs, hashes, parameters, parent_run, finished, work, cached=cached)
     archived = keep(stage, key, finished, fresh=not reused)
     if os.environ.get(STORE):
         point(finished, output)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from components.core.platform.system_metrics import are_wanted
+from components.core.platform.tracking_errors import tell
 
 if TYPE_CHECKING:
     import numpy as np
@@ -190,8 +191,13 @@ def stage_run(
     quiet_mlflow()  # importing MLflow sets its loggers up again
     client = mlflow.MlflowClient()
     run_id = open_run(client, stage, parent, resume, tags)
-    with mlflow.start_run(run_id=run_id, log_system_metrics=are_wanted()):
+    mlflow.start_run(run_id=run_id, log_system_metrics=are_wanted())
+    try:
         yield MlflowTracker(client, run_id, stage, lines=Lines(stage))
+    except BaseException:
+        tell(f"{stage} failed", lambda: mlflow.end_run("FAILED"))
+        raise
+    mlflow.end_run()
 
 
 def open_run(

@@ -1,7 +1,7 @@
 """What a tracking server that does not answer, or refuses, means to the person who runs a stage."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -20,6 +20,15 @@ def tracking_errors() -> Iterator[None]:
         if known is None or isinstance(error, UserError):
             raise
         raise known from error
+
+
+def tell(what: str, call: Callable[[], object]) -> None:
+    """Tells the tracking server why something ends, where the reason matters more than the record:
+    that the server is away is a line, and does not take the reason's place."""
+    try:
+        call()
+    except Exception as error:
+        print(f"tracking: not recorded that {what} ({explained(error) or error})", flush=True)
 
 
 def explained(error: BaseException) -> UserError | None:

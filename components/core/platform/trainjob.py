@@ -1,8 +1,9 @@
 """Training on several nodes of a cluster: a TrainJob of the Kubeflow Trainer, watched to its end.
 
 The task's pod makes the job, shows its log, and removes it when the task is cancelled; should the
-pod itself be lost, the cluster removes the job with it, since the pod owns it. Work folder and
-checkpoints lie on a volume that all pods mount, so the next attempt continues from the last one.
+pod itself be removed, the cluster removes the job with it, since the pod owns it. Where neither
+comes to pass, the nodes end by themselves (node.py). Work folder and checkpoints lie on a volume
+that all pods mount, so the next attempt continues from the last one.
 The runtime (manifests/) says what the nodes' pods look like; the job says what runs in them.
 """
 
@@ -131,6 +132,7 @@ class TrainJob:
         Raises UserError with the last lines of the log when it failed or was removed. However this
         ends, and also at SIGTERM, the job is removed.
         """
+        self._refuse_anothers()
         with ended_by_sigterm():
             try:
                 self._start()
@@ -141,6 +143,17 @@ class TrainJob:
                 watch()
             finally:
                 self.api.delete(self.name)
+
+    def _refuse_anothers(self) -> None:
+        """UserError where a job of this name is of a pod that still runs: of another run."""
+        ours = {owner["uid"] for owner in self.job["metadata"].get("ownerReferences", [])}
+        found = self.api.read(self.name) or {"metadata": {}}
+        for owner in found["metadata"].get("ownerReferences", []):
+            if owner["uid"] not in ours and self.api.pod_lives(owner["name"], owner["uid"]):
+                raise UserError(
+                    f"The TrainJob {self.name} belongs to the pod {owner['name']}, which still "
+                    "runs: wait for that run, its result is then used here too, or end it."
+                )
 
     def _start(self) -> None:
         """Makes the job; one that an attempt before this left behind is removed first."""
@@ -178,7 +191,7 @@ class TrainJob:
             while not over:
                 over = ended.wait(SECONDS_BETWEEN_POLLS)  # and once more for the last lines
                 try:
-                    for pod in self.api.pods(self.name)[:1]:
+                    for pod in self.api.pods(self.name)[:1]:  # the first node's newest
                         for line in last.new(pod, self.api.log_since(pod, last.since(pod))):
                             print(line, flush=True)
                 except UserError as error:  # it has waited for minutes; the job goes on meanwhile

@@ -54,12 +54,10 @@ class ClipFeatures:
     def load(cls, uri: str = "small", *, device: str = "cpu", batch: int = 64) -> ClipFeatures:
         """Load "small" (the shipped model), a folder in open_clip's layout, "hf-hub:OWNER/NAME"
         or "ARCHITECTURE|PRETRAINED" as open_clip names them, for example "ViT-L-14|openai"."""
-        name, _, pretrained = uri.partition("|")
-        if "|" not in uri and not uri.startswith("hf-hub:"):
-            name = f"local-dir:{_checked_folder(uri)}"
+        name, pretrained = open_clip_name(uri)
         try:
             model, _, _ = open_clip.create_model_and_transforms(
-                name, pretrained or None, force_quick_gelu=_quick_gelu(name, pretrained)
+                name, pretrained or None, force_quick_gelu=uses_quick_gelu(name, pretrained)
             )
             tokenizer = open_clip.get_tokenizer(name)
         except (OSError, RuntimeError, ValueError, KeyError) as error:
@@ -147,7 +145,15 @@ def _normalised(vectors_nd: Features) -> Features:
     return vectors_nd / np.linalg.norm(vectors_nd, axis=1, keepdims=True).clip(1e-12)
 
 
-def _quick_gelu(architecture: str, pretrained: str) -> bool:
+def open_clip_name(uri: str) -> tuple[str, str]:
+    """What open_clip calls a model, and which weights of it ("" where the name says that too)."""
+    name, _, pretrained = uri.partition("|")
+    if "|" not in uri and not uri.startswith("hf-hub:"):
+        name = f"local-dir:{_checked_folder(uri)}"
+    return name, pretrained
+
+
+def uses_quick_gelu(architecture: str, pretrained: str) -> bool:
     """Whether these weights were trained with x sigmoid(1.702 x) in place of GELU.
 
     OpenAI's were, but the architectures' configurations say GELU, and open_clip only warns.

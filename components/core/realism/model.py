@@ -5,6 +5,7 @@ It lies in a folder, whoever opens it (`realmat score`, MLflow, the demo):
     reward/            the linear scorer
     gold/              the scorer that it is checked with, trained on other data
     clip.json          {"uri", "weights"}: the CLIP model whose features it reads, and their hash
+    clip/              that model, unless it is the shipped small one
 
 The artifact of `reward_training`, a registered reward and a registered material model are such
 folders; the last keeps the name of its CLIP model in `generator.json`.
@@ -19,7 +20,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from components.core.errors import UserError
+from components.core.errors import NoScorer, UserError
 from components.core.materials.photos import decode_photo
 from components.core.realism.clip import ClipFeatures
 from components.core.realism.identity import CLIP_FILE, read_clip
@@ -31,6 +32,8 @@ ARTIFACT = "reward"
 CARD = "card.md"
 SIZE = 256
 """Side in pixels at which images are read; CLIP brings them to its own size."""
+CLIP = "clip"
+"""Name of the folder with the CLIP model itself, so that nothing has to be fetched to score."""
 CLIP_NAMES = {CLIP_FILE: "uri", "generator.json": "clip"}
 """Which key of which file names the CLIP model."""
 
@@ -48,7 +51,7 @@ class RealismModel:
     def open(cls, folder: Path, device: str = "cpu") -> RealismModel:
         """The reward in a folder; UserError if there is none."""
         if not (folder / ARTIFACT).is_dir():
-            raise UserError(
+            raise NoScorer(
                 f"the model in {folder} has no realism scorer: give one that `realmat run` "
                 "registered, or the artifact of reward_training"
             )
@@ -66,6 +69,8 @@ class RealismModel:
 
 
 def _clip(folder: Path, device: str) -> ClipFeatures:
+    if (folder / CLIP).is_dir():
+        return ClipFeatures.load(str(folder / CLIP), device=device)
     for name, key in CLIP_NAMES.items():
         if (folder / name).is_file():
             return read_clip(folder / name, key=key, device=device)

@@ -42,6 +42,20 @@ JOB = manifest(
 )  # fmt: skip
 
 
+# Node, last letter of the name, hour of creation: the first node was started again.
+PODS = [(1, "a", 1), (0, "a", 1), (0, "c", 3), (0, "b", 2)]
+
+
+def pod(job: str, node: int, letter: str, hour: int) -> dict[str, Any]:
+    return {
+        "metadata": {
+            "name": f"{job}-node-0-{node}-{letter}",
+            "creationTimestamp": f"2026-01-01T0{hour}:00:00Z",
+            "labels": {"batch.kubernetes.io/job-completion-index": str(node)},
+        }
+    }
+
+
 class Cluster(ThreadingHTTPServer):
     """Keeps TrainJobs in memory; `states` are the conditions that successive reads show."""
 
@@ -50,6 +64,7 @@ class Cluster(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.jobs: dict[str, dict[str, Any]] = {}
+        self.pods: dict[str, dict[str, Any]] = {}
         self.calls: list[str] = []
         self.states: list[list[dict[str, str]]] = [[]]
         self.busy = 0
@@ -110,8 +125,10 @@ class Handler(BaseHTTPRequestHandler):
         elif url.path.endswith("/pods"):
             selector = parse_qs(url.query)["labelSelector"][0]
             job = selector.removeprefix("jobset.sigs.k8s.io/jobset-name=")
-            pods = [{"metadata": {"name": f"{job}-node-0-{i}-x"}} for i in (1, 0)]
-            self.answer(200, {"kind": "PodList", "items": pods})
+            self.answer(200, {"kind": "PodList", "items": [pod(job, *one) for one in PODS]})
+        elif "/pods/" in url.path:
+            found = self.server.pods.get(name)
+            self.answer(200 if found else 404, found or {"reason": "NotFound"})
         elif self.command == "POST":
             given = body["metadata"]["name"]
             status = 409 if given in jobs else 201
@@ -223,9 +240,47 @@ def test_a_long_log_is_read_once_and_an_outage_does_not_end_it(
     assert hours[-1] < 2.1
 
 
-def test_what_an_earlier_attempt_left_is_removed_first(cluster: Cluster) -> None:
-    old = {"metadata": {"name": JOB["metadata"]["name"]}, "spec": "of the attempt before"}
-    cluster.jobs[JOB["metadata"]["name"]] = old
+def leave_behind(cluster: Cluster, uid: str) -> None:
+    """A job of the same name, whose owner is the pod `before` with this uid."""
+    name = JOB["metadata"]["name"]
+    owners = [{"apiVersion": "v1", "kind": "Pod", "name": "before", "uid": uid}]
+    cluster.jobs[name] = {
+        "metadata": {"name": name, "ownerReferences": owners}, "spec": "of the attempt before",
+    }  # fmt: skip
+
+
+def test_a_job_whose_pod_still_runs_is_left_alone(cluster: Cluster) -> None:
+    """It is of another run, which has come to the same work."""
+    leave_behind(cluster, "4-5-6")
+    cluster.pods["before"] = {"metadata": {"uid": "4-5-6"}, "status": {"phase": "Running"}}
+    with pytest.raises(UserError, match="belongs to the pod before, which still runs"):
+        TrainJob(cluster.api(), JOB, lambda _: None).run(lambda: None)
+    assert cluster.jobs[JOB["metadata"]["name"]]["spec"] == "of the attempt before"
+    assert not [call for call in cluster.calls if call.startswith(("DELETE", "POST"))]
+
+
+@pytest.mark.parametrize("uid", ["4-5-6", "1-2-3"], ids=["of another", "this pod's own"])
+def test_a_pod_of_that_name_that_is_another_does_not_hold_the_job(
+    cluster: Cluster, uid: str
+) -> None:
+    """1-2-3 is this pod itself, whose container was started again."""
+    leave_behind(cluster, uid)
+    cluster.pods["before"] = {"metadata": {"uid": "1-2-3"}, "status": {"phase": "Running"}}
+    cluster.states = [[], [], [condition("Complete")]]
+    TrainJob(cluster.api(), JOB, lambda _: None).run(lambda: None)
+
+
+def test_of_a_node_that_was_started_again_the_newest_pod_is_shown(cluster: Cluster) -> None:
+    names = cluster.api().pods("j")
+    assert names == ["j-node-0-0-c", "j-node-0-0-b", "j-node-0-0-a", "j-node-0-1-a"]
+
+
+@pytest.mark.parametrize("ended", [{"phase": "Failed"}, {"phase": "Succeeded"}])
+def test_what_an_earlier_attempt_left_is_removed_first(
+    cluster: Cluster, ended: dict[str, str]
+) -> None:
+    leave_behind(cluster, "the uid of before")
+    cluster.pods["before"] = {"metadata": {"uid": "the uid of before"}, "status": ended}
     made = []
     cluster.states = [[condition("Failed")], [condition("Complete")]]
     TrainJob(cluster.api(), JOB, lambda _: made.append(dict(cluster.jobs))).run(lambda: None)
@@ -237,7 +292,7 @@ def test_a_failed_job_says_why_with_its_last_lines(cluster: Cluster) -> None:
     cluster.states = [[condition("Failed", "DeadlineExceeded")]]
     with pytest.raises(UserError, match="DeadlineExceeded") as failed:
         TrainJob(cluster.api(), JOB, lambda _: None).run(lambda: None)
-    assert "sdxl-finetune-abc-node-0-0-x: loss 0.25" in str(failed.value)
+    assert "sdxl-finetune-abc-node-0-0-c: loss 0.25" in str(failed.value)
     assert cluster.jobs == {}
 
 
