@@ -4,6 +4,7 @@
     polyhaven://200?resolution=2k&seed=3
     ambientcg://500?archive=1K-PNG       500 random materials of ambientCG
     matsynth://4000?size=1024            4,000 random materials of MatSynth
+    matsynth://4000?revision=COMMIT      from this state of it, whatever is added later
 
 They are fetched into a cache folder, from where a run that was interrupted goes on, and a larger
 choice of the same seed takes the items of a smaller one. What is whole needs no network.
@@ -11,6 +12,7 @@ choice of the same seed takes the items of a smaller one. What is whole needs no
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -62,15 +64,20 @@ def open_catalogue(scheme: str, kind: str, options: dict[str, str]) -> Catalogue
     from components.core.catalogues import ambientcg, matsynth, polyhaven
     from components.core.catalogues.download import Downloader
 
-    makers: dict[tuple[str, str], tuple[Callable[..., Catalogue], str]] = {
-        ("polyhaven", "materials"): (polyhaven.Textures, "resolution"),
-        ("polyhaven", "environments"): (polyhaven.Environments, "resolution"),
-        ("ambientcg", "materials"): (ambientcg.Materials, "archive"),
-        ("matsynth", "materials"): (matsynth.Materials, "size"),
+    makers: dict[tuple[str, str], tuple[Callable[..., Catalogue], tuple[str, ...]]] = {
+        ("polyhaven", "materials"): (polyhaven.Textures, ("resolution",)),
+        ("polyhaven", "environments"): (polyhaven.Environments, ("resolution",)),
+        ("ambientcg", "materials"): (ambientcg.Materials, ("archive",)),
+        ("matsynth", "materials"): (matsynth.Materials, ("size", "revision")),
     }
     if (scheme, kind) not in makers:
         raise UserError(f"{scheme}:// has no {kind}; {EXAMPLE}")
-    maker, option = makers[scheme, kind]
-    if set(options) - {option}:
-        raise UserError(f"{scheme}:// knows seed and {option}, not {', '.join(options)}; {EXAMPLE}")
+    maker, known = makers[scheme, kind]
+    if set(options) - set(known):
+        raise UserError(
+            f"{scheme}:// knows seed and {' and '.join(known)}, not {', '.join(options)}; {EXAMPLE}"
+        )
+    for name, value in options.items():
+        if not re.fullmatch(r"[\w.-]+", value):
+            raise UserError(f"{scheme}:// has no {name} {value!r}; {EXAMPLE}")
     return maker(Downloader(), **options)

@@ -101,6 +101,8 @@ def test_addresses_name_count_seed_and_options() -> None:
         ("polyhaven://many", "no address"),
         ("polyhaven://5?seed=x", "no address"),
         ("ambientcg://5?resolution=1k", "knows seed and archive"),
+        ("ambientcg://5?archive=../1K", "has no archive '../1K'"),
+        ("matsynth://5?size=large", "has no size large"),
     ],
 )
 def test_a_wrong_address_is_told(uri: str, complaint: str) -> None:
