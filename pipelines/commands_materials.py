@@ -229,14 +229,18 @@ def _write_still(image: Any, output: Path) -> None:
 
 
 def _material(folder: Path) -> "Material":
-    """Opens a folder that `realmat generate` wrote, or a downloaded PBR set."""
+    """Opens a folder that `realmat generate` wrote, or a PBR set of other hands.
+
+    Items of catalogues have a material.json too, but maps with the names of their library.
+    """
     from components.core.materials.files import SIDECAR, load_material
     from components.core.materials.sources import load_pbr_set
 
-    if (folder / SIDECAR).exists():
+    if (folder / SIDECAR).exists() and (folder / "albedo.png").exists():
         return load_material(folder)
     material = load_pbr_set(folder)
-    for note in material.metadata["notes"]:
+    defaults = [f"no {name} map, so a default is used" for name in material.metadata["defaults"]]
+    for note in [*material.metadata["notes"], *defaults]:
         print(f"{folder}: {note}", file=sys.stderr)
     return material
 

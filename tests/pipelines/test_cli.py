@@ -1,6 +1,7 @@
 """The command line: help with examples, sentences and exit codes for bad input."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -126,6 +127,19 @@ def test_render_writes_srgb_and_linear(brick: Path, tmp_path: Path) -> None:
     assert Image.open(tmp_path / "a.png").size == (16, 16)
     assert (tmp_path / "a.exr").read_bytes()[:4] == b"\x76\x2f\x31\x01"
     assert (tmp_path / "a.png").read_bytes() != (tmp_path / "b.png").read_bytes()
+
+
+def test_an_item_of_a_catalogue_can_be_rendered(
+    brick: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It has a material.json beside maps with the names of their library."""
+    item = tmp_path / "red_wall"
+    item.mkdir()
+    shutil.copyfile(brick / "albedo.png", item / "red_wall_diff_1k.png")
+    shutil.copyfile(brick / "height.png", item / "red_wall_disp_1k.png")
+    (item / "material.json").write_text('{"caption": "red wall", "category": "brick"}')
+    assert main(["render", str(item), "--size", "16", "--spp", "1", "-o", f"{item}.png"]) == 0
+    assert "no roughness map, so a default is used" in capsys.readouterr().err
 
 
 def test_render_makes_loops_and_spheres(brick: Path, tmp_path: Path) -> None:
