@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, urlparse
 
 from components.core.errors import UserError
-from components.core.platform.storage import CATALOGUES, cache_folder, local_path
+from components.core.platform.storage import CATALOGUES, addresses, cache_folder, local_path
 
 if TYPE_CHECKING:
     from components.core.catalogues.item import Catalogue
@@ -27,9 +27,12 @@ if TYPE_CHECKING:
 EXAMPLE = "give an address such as polyhaven://120 or ambientcg://500?archive=1K-PNG&seed=3"
 
 
-def materials_folder(uri: str) -> Path:
-    """A folder of material sets: local, downloaded from storage, or fetched from a catalogue."""
-    return _folder(uri, "materials")
+def materials_folders(uri: str) -> list[Path]:
+    """Folders of material sets: local, downloaded from storage, or fetched from a catalogue.
+
+    uri: an address, or several with commas between them, whose materials are taken together.
+    """
+    return [_folder(one, "materials") for one in dict.fromkeys(addresses(uri))]
 
 
 def environments_folder(uri: str) -> Path:

@@ -67,7 +67,7 @@ class Workers(Generic[Job, Result]):
     job. Use as a context manager; the processes end with it.
     """
 
-    prepare: Callable[[], Callable[[Job], Result]]
+    prepare: Callable[[], Callable[[Job], Result | Generator[Any, None, Result]]]
     count: int = field(default_factory=cores)
     lifetime: int = LIFETIME
     timeout: float | None = None

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from components.core.catalogues import ambientcg
-from components.core.catalogues.address import materials_folder, parse
+from components.core.catalogues.address import materials_folders, parse
 from components.core.catalogues.ambientcg import Materials, unpack_maps
 from components.core.catalogues.download import Downloader
 from components.core.catalogues.item import collect
@@ -107,4 +107,4 @@ def test_addresses_name_count_seed_and_options() -> None:
 )
 def test_a_wrong_address_is_told(uri: str, complaint: str) -> None:
     with pytest.raises(UserError, match=complaint):
-        materials_folder(uri)
+        materials_folders(uri)
