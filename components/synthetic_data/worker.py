@@ -6,6 +6,7 @@ process down costs its shard a retry (`shard_making`).
 
 from __future__ import annotations
 
+import importlib
 import logging
 from collections.abc import Callable, Generator, Mapping
 from pathlib import Path
@@ -45,6 +46,7 @@ class Shard(NamedTuple):
 def prepare(plan: Plan, environments: str) -> Callable[[Shard], Generator[int, None, Lines]]:
     """Returns what writes one shard, sample by sample, whose numbers it yields, and returns its
     lines of the index: {"key", "failed"} for a sample that it lacks. Called in the process."""
+    importlib.import_module("webdataset")  # takes seconds, which are the start's, not a sample's
     maker, light = Maker(plan), Light(plan, environments)
 
     def make_shard(shard: Shard) -> Generator[int, None, Lines]:

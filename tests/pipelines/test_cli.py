@@ -10,8 +10,11 @@ import pytest
 from components.core.errors import UserError
 from components.core.materials.files import save_material
 from components.core.materials.material import Material
+from components.core.platform.storage import addresses
 from pipelines.cli import main, parser
+from pipelines.commands_pipeline import _sources
 from pipelines.local import locked
+from pipelines.recipe import load_recipe
 
 COMMANDS = (
     "run", "plan", "compile", "submit", "generate", "render", "score", "library", "serve", "doctor",
@@ -185,3 +188,16 @@ def test_doctor_names_a_renderer_that_does_not_load(
     checks = {check["name"]: check for check in json.loads(capsys.readouterr().out)["checks"]}
     assert checks["mitsuba"]["state"] == "broken"
     assert "libatomic" in checks["mitsuba"]["detail"]
+
+
+def test_materials_may_come_from_several_places(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "own, old").mkdir()
+    given = parser().parse_args(
+        ["run", "smoke", "--materials", "own, old", "--materials", "matsynth://40"]
+    )
+    sources = _sources(given, load_recipe("smoke"))
+    assert addresses(sources.materials) == [str(tmp_path / "own, old"), "matsynth://40"]
+    assert _sources(parser().parse_args(["run", "smoke"]), load_recipe("smoke")).materials == ""

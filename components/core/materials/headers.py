@@ -16,8 +16,8 @@ _EXR = 20000630
 _RADIANCE = re.compile(rb"\n[-+]([XY]) (\d+) [-+]([XY]) (\d+)\r?\n")
 
 
-def refuse_bomb(path: Path, limit: int = MAX_PIXELS) -> None:
-    """UserError if a .exr or .hdr file claims more pixels than `limit`.
+def refuse_bomb(path: Path, limit: int | None = None) -> None:
+    """UserError if a .exr or .hdr file claims more pixels than `limit`, or `MAX_PIXELS`.
 
     What has no such header is left to its reader, which says that the file is damaged.
     """
@@ -26,8 +26,9 @@ def refuse_bomb(path: Path, limit: int = MAX_PIXELS) -> None:
         refuse_size(path, size, limit)
 
 
-def refuse_size(path: Path, size: tuple[int, int], limit: int = MAX_PIXELS) -> None:
+def refuse_size(path: Path, size: tuple[int, int], limit: int | None = None) -> None:
     """UserError if an image of `size` (width, height) has more pixels than `limit`."""
+    limit = MAX_PIXELS if limit is None else limit
     if size[0] * size[1] > limit:
         raise UserError(
             f"{path}: {size[0]} x {size[1]} pixels are too many; expected at most {limit}, "
