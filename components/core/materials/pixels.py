@@ -126,14 +126,15 @@ def _see_through(image: Image.Image) -> bool:
 
 
 def _read_exr(path: Path) -> tuple[FloatArray, list[str]]:
+    from components.core.rendering.threads import threads_for_files
     from components.core.rendering.variant import mitsuba
 
     mi = mitsuba()
     refuse_bomb(path)
     try:
-        bitmap = mi.Bitmap(str(path)).convert(
-            component_format=mi.Struct.Type.Float32, srgb_gamma=False
-        )
+        with threads_for_files():
+            bitmap = mi.Bitmap(str(path))
+        bitmap = bitmap.convert(component_format=mi.Struct.Type.Float32, srgb_gamma=False)
         values = np.array(bitmap, dtype=np.float32)
     except (RuntimeError, ValueError, OSError) as error:
         raise UserError(f"{path}: not a readable EXR map; expected a complete file") from error

@@ -183,14 +183,15 @@ def resampled(radiance: FloatArray, height: int = HEIGHT, width: int = WIDTH) ->
 
 def _read(file: Path) -> FloatArray:
     """(h, w, 3) float32 of a .hdr or .exr file; UserError when it is damaged."""
+    from components.core.rendering.threads import threads_for_files
     from components.core.rendering.variant import mitsuba
 
     mi = mitsuba()
     refuse_bomb(file)
     try:
-        bitmap = mi.Bitmap(str(file)).convert(
-            mi.Bitmap.PixelFormat.RGB, mi.Struct.Type.Float32, srgb_gamma=False
-        )
+        with threads_for_files():
+            bitmap = mi.Bitmap(str(file))
+        bitmap = bitmap.convert(mi.Bitmap.PixelFormat.RGB, mi.Struct.Type.Float32, srgb_gamma=False)
         radiance = np.array(bitmap, dtype=np.float32)
     except (RuntimeError, ValueError, OSError) as error:
         raise UserError(
