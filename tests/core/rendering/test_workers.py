@@ -85,7 +85,7 @@ def test_rendered_images_do_not_depend_on_the_worker_and_memory_stays_flat() -> 
     with Workers[int, np.ndarray](rendering, count=2, lifetime=3) as workers:
         for number, image in workers.run(range(8)):
             np.testing.assert_array_equal(image, images[number])
-    assert resident[1] - resident[0] < 20e6
+    assert resident[1] - resident[0] < 10e6
 
 
 @pytest.mark.long
