@@ -210,7 +210,12 @@ def _environment(file: str | None) -> "Environment":
     from components.core.rendering.embedded import embedded_environments
     from components.core.rendering.environments import load_environment
 
-    return load_environment(file) if file else embedded_environments(1)[0]
+    if not file:
+        return embedded_environments(1)[0]
+    environment = load_environment(file)
+    for note in environment.notes:
+        print(f"{file}: {note}", file=sys.stderr)
+    return environment
 
 
 def _write_still(image: Any, output: Path) -> None:
@@ -229,14 +234,18 @@ def _write_still(image: Any, output: Path) -> None:
 
 
 def _material(folder: Path) -> "Material":
-    """Opens a folder that `realmat generate` wrote, or a downloaded PBR set."""
+    """Opens a folder that `realmat generate` wrote, or a PBR set of other hands.
+
+    Items of catalogues have a material.json too, but maps with the names of their library.
+    """
     from components.core.materials.files import SIDECAR, load_material
     from components.core.materials.sources import load_pbr_set
 
-    if (folder / SIDECAR).exists():
+    if (folder / SIDECAR).exists() and (folder / "albedo.png").exists():
         return load_material(folder)
     material = load_pbr_set(folder)
-    for note in material.metadata["notes"]:
+    defaults = [f"no {name} map, so a default is used" for name in material.metadata["defaults"]]
+    for note in [*material.metadata["notes"], *defaults]:
         print(f"{folder}: {note}", file=sys.stderr)
     return material
 
@@ -244,9 +253,12 @@ def _material(folder: Path) -> "Material":
 def _write(image: Any, file: Path) -> None:
     """Writes float radiance as EXR and 8-bit sRGB as PNG."""
     if file.suffix.lower() == ".exr":
+        from components.core.rendering.threads import threads_for_files
         from components.core.rendering.variant import mitsuba
 
-        mitsuba().Bitmap(image).write(str(file))
+        bitmap = mitsuba().Bitmap(image)
+        with threads_for_files():
+            bitmap.write(str(file))
     else:
         from PIL import Image
 

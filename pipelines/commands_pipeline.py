@@ -103,11 +103,17 @@ def _add_sources(command: argparse.ArgumentParser) -> None:
         ("photos", "photographs of materials"),
         ("examples", "example photographs that the search is to find, one sub-folder a category"),
         ("environments", ".hdr or .exr environment maps"),
-        ("materials", "PBR material sets"),
     ):
         command.add_argument(
             f"--{name}", metavar="URI", default="", help=f"folder or s3:// address of {what}"
         )
+    command.add_argument(
+        "--materials",
+        metavar="URI",
+        action="append",
+        default=[],
+        help="folder, s3:// or catalogue's address of PBR material sets; may be given again",
+    )
     command.add_argument(
         "--preferences",
         metavar="URI",
@@ -165,7 +171,7 @@ def _sources(given: argparse.Namespace, recipe: "Recipe") -> "Sources":
         photos=absolute(given.photos),
         examples=absolute(given.examples),
         environments=absolute(given.environments or recipe.shared.environments),
-        materials=absolute(given.materials),
+        materials=",".join(map(absolute, given.materials)),
         labels=given.labels,
         preferences=absolute(given.preferences),
     )

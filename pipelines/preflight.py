@@ -5,7 +5,7 @@ from urllib.parse import urlparse
 
 from components.core.catalogues.address import parse
 from components.core.errors import UserError
-from components.core.platform.storage import CATALOGUES, fingerprint, local_path
+from components.core.platform.storage import CATALOGUES, addresses, fingerprint, local_path
 from pipelines.recipe import STAGES, Recipe
 
 PATIENCE = 10.0
@@ -20,7 +20,7 @@ def check_sources(photos: str, environments: str, materials: str) -> None:
     for uri, check in (
         (photos, _check_photos),
         (environments, _check_environments),
-        (materials, _check_materials),
+        *((one, _check_materials) for one in addresses(materials)),
     ):
         fingerprint(uri)
         if urlparse(uri).scheme in CATALOGUES:

@@ -64,7 +64,8 @@ def pipeline_of(recipe: Recipe) -> Any:
             examples: folder of example photographs by category; "" is none.
             environments: folder of environment maps, or the address of a catalogue; "" is the
                 embedded lights.
-            materials: folder of material sets; "" is the procedural library alone.
+            materials: folder of material sets, or the address of a catalogue, or several with
+                commas between them; "" is the procedural library alone.
             labels: address of a Label Studio project; "" is what the recipe says.
             preferences: table of preferences between images; "" is none.
             parent_run: MLflow run of this pipeline, below which each stage opens its own; "" opens

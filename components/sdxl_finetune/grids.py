@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from components.core.errors import UserError
+from components.core.materials.grid import unpack_uint8
 from components.core.materials.prompts import prompt_of
+from components.core.materials.seam import tiles
 from components.core.materials.shards import INDEX, SHARDS, GridShards
 from components.sdxl_finetune.config import Config
 
@@ -81,7 +83,10 @@ class GridSet:
         if variant == 0:
             return grid, (0, 0)
         rng = np.random.default_rng([config.seed, item])
-        return crop(augment(grid, rng, config), rng, config)
+        source = self.grids.entries[self.rows[index]]["source"]
+        # Photographed sets need not tile; the library's materials do.
+        seamless = source == "library" or not config.rolls or tiles(unpack_uint8(grid))
+        return crop(augment(grid, rng, config, seamless=seamless), rng, config)
 
     def names(self) -> list[tuple[str, str, str]]:
         """Of each grid the artifact's folder, the shard and the sample's key, for people."""
@@ -106,10 +111,14 @@ def _check_shards(grids: GridShards) -> None:
             )
 
 
-def augment(grid: Grid, rng: np.random.Generator, config: Config) -> Grid:
-    """Shift, mirror and turn the four maps of a grid in the same way, each in its quadrant."""
+def augment(grid: Grid, rng: np.random.Generator, config: Config, *, seamless: bool = True) -> Grid:
+    """Shift, mirror and turn the four maps of a grid in the same way, each in its quadrant.
+
+    seamless: the maps tile; others are not shifted, which would bring their edges inside.
+    """
     side = grid.shape[0] // 2
     shift = tuple(rng.integers(0, side, size=2)) if config.rolls else (0, 0)
+    shift = shift if seamless else (0, 0)
     mirrored = config.flips and rng.random() < 0.5
     turns = int(rng.integers(0, 4)) if config.quarter_turns else 0
     result = np.empty_like(grid)

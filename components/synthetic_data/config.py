@@ -35,6 +35,11 @@ class Config(BaseModel, frozen=True, extra="forbid"):
     rendering: Rendering = Field(default_factory=Rendering, description="How they are rendered.")
     samples_per_shard: int = Field(1000, ge=1, description="Grids in one tar file.")
     processes: int = Field(0, ge=0, description="Processes that make shards; 0: one a core.")
+    sample_timeout: float = Field(
+        600.0,
+        gt=0,
+        description="Seconds for one grid with its renderings; whatever takes longer is ended.",
+    )
     parts: int = Field(
         1, ge=1, description="Tasks of the pipeline that share the shards, side by side."
     )

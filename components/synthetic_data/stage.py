@@ -4,36 +4,33 @@ Section 4.1 of the paper: 8,615 base materials become about 126,000 variations a
 renderings of them. The base materials come from the procedural library and, where a folder is
 given, from material sets in it. Grids whose prompt is held out (`is_heldout`) form the split
 "test", which no training sees. Processes make shard after shard; a restarted stage makes those
-that are missing. A process that dies costs its shard one retry.
+that are missing. A sample that cannot be made is left out and told.
 """
 
 import json
-import os
 from collections import Counter
-from collections.abc import Iterable
-from functools import partial
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from components.core.catalogues.address import environments_folder, materials_folder
-from components.core.materials.files import link, write_whole
+from components.core.catalogues.address import environments_folder, materials_folders
+from components.core.materials.files import link, read_sidecar
 from components.core.materials.photos import Rejected
 from components.core.materials.shards import INDEX, SHARDS, GridShards
 from components.core.materials.sources import Sets, usable_sets
 from components.core.platform.artifacts import new_artifact
-from components.core.platform.progress import track
 from components.core.platform.tracking import Tracker
-from components.core.rendering.workers import Failed, Workers
+from components.core.rendering.environments import Found, usable_environments
 from components.synthetic_data.config import Config
 from components.synthetic_data.plan import Plan
-from components.synthetic_data.worker import KEPT, prepare
+from components.synthetic_data.shard_making import make_shards, read_lines
+from components.synthetic_data.worker import KEPT, text_of
 
 KIND = "material-grids"
 CONTACT_SHEET = (6, 8)
-SHARDS_A_PROCESS = 8  # then a fresh one takes over, whatever the renderer may have leaked
 
 
 def run(
@@ -45,99 +42,79 @@ def run(
     work: Path,
     tracker: Tracker,
 ) -> None:
-    """Write the artifact "material-grids"; `materials` is a folder of material sets or "",
-    `environments` one of environment maps or "" for the embedded ones."""
-    sets = usable_sets(materials_folder(materials)) if materials else Sets([], [], [])
+    """Write the artifact "material-grids"; `materials` is a folder of material sets, several with
+    commas between them, or "", `environments` one of environment maps or "" for the embedded ones.
+    """
+    sets = usable_sets(*materials_folders(materials)) if materials else Sets([], [], [])
     # Fetched here, once, and not by every process.
     light = str(environments_folder(environments)) if environments else ""
     plan = Plan(config, sets.usable)
     made = make_shards(plan, light, work / SHARDS)
     with new_artifact(output, KIND, "synthetic_data", config) as folder:
-        entries = gather(made, folder)
-        aside, notes, dark = told(config, sets, light)
+        entries, failed = gather(made, folder)
+        lights = usable_environments(light) if light else Found([], [])
+        # Every task meets the same files; the first speaks of them.
+        told, dark = (sets, lights) if config.part == 0 else (Sets([], [], []), Found([], []))
         counts = {
             **count(plan, entries),
-            "materials_set_aside": len(aside),
-            "materials_noted": len({note.path for note in notes}),
-            "environments_set_aside": len(dark),
+            "grids_failed": len(failed),
+            "materials_set_aside": len(told.left_out),
+            "materials_noted": len({note.path for note in told.notes}),
+            "environments_set_aside": len(dark.left_out),
+            "environments_noted": len(dark.notes),
         }
-        write_rejected(folder / "rejected.jsonl", [*aside, *dark])
+        rejected = [*told.left_out, *(Rejected(*found) for found in dark.left_out), *failed]
+        write_rejected(folder / "rejected.jsonl", rejected)
+        notes = [*told.notes, *(Rejected(*found) for found in dark.notes)]
         write_rejected(folder / "notes.jsonl", notes)
         (folder / "counts.json").write_text(json.dumps(counts), encoding="utf-8")
-        write_attribution(folder / "attribution.jsonl", entries)
+        credits = [*credits_of_materials(entries), *credits_of_environments(lights, config)]
+        write_rows(folder / "attribution.jsonl", credits)
         tracker.log_image(contact_sheet(GridShards.open([folder])), "synthetic_data.png")
     tracker.log_metrics({name: float(value) for name, value in counts.items()})
 
 
-def make_shards(plan: Plan, environments: str, folder: Path) -> list[Path]:
-    """Make this task's shards that `folder` lacks, in parallel; returns all of them in order."""
-    folder.mkdir(parents=True, exist_ok=True)
-    files = {number: folder / f"{number:05d}.tar" for number in plan.own_shards}
-    # The index is written last, so a shard that has one is whole.
-    missing = [n for n, file in files.items() if not index_of(file).exists()]
-    processes = min(plan.config.processes or os.cpu_count() or 1, len(missing))
-    failed: list[str] = []
-    with Workers(partial(prepare, plan, environments), processes, SHARDS_A_PROCESS) as workers:
-        jobs = workers.run([(number, files[number]) for number in missing])
-        for job, lines in track(jobs, "shards", len(missing)):
-            if isinstance(lines, Failed):
-                failed.append(f"shard {missing[job]}: {lines.reason}")
-            else:
-                text = "".join(json.dumps(line) + "\n" for line in lines)
-                write_whole(index_of(files[missing[job]]), text.encode())
-    if failed:
-        raise RuntimeError(f"{len(failed)} shards could not be made: {'; '.join(failed)}")
-    return list(files.values())
-
-
-def index_of(shard: Path) -> Path:
-    """Where a shard's lines of the index wait for those of the others."""
-    return shard.with_suffix(".jsonl")
-
-
-def gather(shards: Iterable[Path], folder: Path) -> list[dict[str, Any]]:
-    """Link the shards into the artifact's folder and write their common index."""
+def gather(shards: Iterable[Path], folder: Path) -> tuple[list[dict[str, Any]], list[Rejected]]:
+    """Link the shards into the artifact's folder and write their common index; returns it and the
+    samples that they lack."""
     (folder / SHARDS).mkdir()
-    entries: list[dict[str, Any]] = []
+    lines: list[dict[str, Any]] = []
     for shard in shards:
         link(shard, folder / SHARDS / shard.name)
-        lines = index_of(shard).read_text(encoding="utf-8").splitlines()
-        entries += [json.loads(line) for line in lines]
-    text = "".join(json.dumps(entry, ensure_ascii=False) + "\n" for entry in entries)
-    (folder / INDEX).write_text(text, encoding="utf-8")
-    return entries
-
-
-def told(
-    config: Config, sets: Sets, light: str
-) -> tuple[list[Rejected], list[Rejected], list[Rejected]]:
-    """Materials set aside, notes on others, and environments set aside.
-
-    Every task meets the same files; the first speaks of them.
-    """
-    if config.part > 0:
-        return [], [], []
-    from components.core.rendering.environments import usable_environments
-
-    dark = usable_environments(light).left_out if light else []
-    return sets.left_out, sets.notes, [Rejected(*found) for found in dark]
+        lines += read_lines(shard)
+    entries = [line for line in lines if "failed" not in line]
+    write_rows(folder / INDEX, entries)
+    failed = [line for line in lines if "failed" in line]
+    return entries, [Rejected(Path(f"grid {line['key']}"), line["failed"]) for line in failed]
 
 
 def write_rejected(file: Path, rejected: Iterable[Rejected]) -> None:
     """{"source", "reason"} of what was set aside or is to be told, a line each."""
-    rows = ({"source": str(found.path), "reason": found.reason} for found in rejected)
+    write_rows(file, ({"source": str(found.path), "reason": found.reason} for found in rejected))
+
+
+def write_rows(file: Path, rows: Iterable[dict[str, Any]]) -> None:
+    """A JSON object a line."""
     file.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), "utf-8")
 
 
-def write_attribution(file: Path, entries: Iterable[dict[str, Any]]) -> None:
+def credits_of_materials(entries: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """Whose materials the grids show: name, licence, authors and page, and how many grids."""
     credits = Counter(
         tuple((name, entry[name]) for name in KEPT if name in entry)
         for entry in entries
         if entry["source"] == "materials"
     )
-    rows = ({**dict(credit), "grids": grids} for credit, grids in credits.items() if credit)
-    file.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), "utf-8")
+    return ({**dict(credit), "grids": grids} for credit, grids in credits.items() if credit)
+
+
+def credits_of_environments(lights: Found, config: Config) -> Iterator[dict[str, Any]]:
+    """Whose environments light the renderings: the same, and the environment's file."""
+    for file in lights.files if config.renderings else []:
+        known = {name: value for name, value in read_sidecar(file.parent).items() if value}
+        credit = {name: text_of(known[name]) for name in KEPT if name in known}
+        if credit:
+            yield {**credit, "environment": file.name}
 
 
 def count(plan: Plan, entries: list[dict[str, Any]]) -> dict[str, int]:

@@ -1,18 +1,25 @@
-"""One process that makes shards: materials, their grids, and renderings under random light."""
+"""One process that makes shards: materials, their grids, and renderings under random light.
+
+A sample that cannot be made is tried again, then left out with its reason; one that takes the
+process down costs its shard a retry (`shard_making`).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import importlib
+import logging
+from collections.abc import Callable, Generator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from components.core.errors import UserError
 from components.core.materials.grid import pack_uint8
 from components.core.materials.material import Material
 from components.core.materials.prompts import is_heldout, prompt_of
-from components.core.materials.shards import Sample, write_shard
+from components.core.materials.shards import Sample, ShardWriter
 from components.core.platform.seeds import derive_seed
 from components.synthetic_data.plan import Maker, Plan
 
@@ -20,19 +27,63 @@ if TYPE_CHECKING:
     from components.core.rendering.environments import Environment
     from components.core.rendering.scene import Renderer
 
-Shard = tuple[int, Path]
-"""A shard's number and the file that it becomes."""
+ATTEMPTS = 2
+"""How often a sample is tried in all."""
+Lines = list[dict[str, Any]]
+
+log = logging.getLogger(__name__)
 
 
-def prepare(plan: Plan, environments: str) -> Callable[[Shard], list[dict[str, Any]]]:
-    """Returns what writes one shard and returns its lines of the index; called in the process."""
+class Shard(NamedTuple):
+    """A shard's number, the file that it becomes, and samples that are not to be tried, each with
+    the reason."""
+
+    number: int
+    file: Path
+    left_out: Mapping[int, str]
+
+
+def prepare(plan: Plan, environments: str) -> Callable[[Shard], Generator[int, None, Lines]]:
+    """Returns what writes one shard, sample by sample, whose numbers it yields, and returns its
+    lines of the index: {"key", "failed"} for a sample that it lacks. Called in the process."""
+    importlib.import_module("webdataset")  # takes seconds, which are the start's, not a sample's
     maker, light = Maker(plan), Light(plan, environments)
 
-    def make_shard(shard: Shard) -> list[dict[str, Any]]:
-        number, file = shard
-        return write_shard(file, (make_sample(plan, maker, light, n) for n in plan.numbers(number)))
+    def make_shard(shard: Shard) -> Generator[int, None, Lines]:
+        failed = dict(shard.left_out)
+        with ShardWriter(shard.file) as writer:
+            for number in plan.numbers(shard.number):
+                if number in failed:
+                    continue
+                yield number
+                made = tried(lambda: make_sample(plan, maker, light, number))  # noqa: B023
+                if isinstance(made, Sample):
+                    writer.add(made)
+                else:
+                    failed[number] = made
+            lines = writer.finish()
+        return [*lines, *({"key": key_of(n), "failed": failed[n]} for n in sorted(failed))]
 
     return make_shard
+
+
+def tried(make: Callable[[], Sample]) -> Sample | str:
+    """The sample, or why there is none; what is the user's to mend goes on."""
+    reason = ""
+    for _ in range(ATTEMPTS):
+        try:
+            return make()
+        except UserError:
+            raise
+        except Exception as error:
+            log.exception("a sample could not be made")
+            reason = f"{type(error).__name__}: {error}"
+    return reason
+
+
+def key_of(number: int) -> str:
+    """The key of sample `number` in its shard."""
+    return f"{number:08d}"
 
 
 def make_sample(plan: Plan, maker: Maker, light: Light, number: int) -> Sample:
@@ -47,15 +98,15 @@ def make_sample(plan: Plan, maker: Maker, light: Light, number: int) -> Sample:
         # Materials that a user brings are there to be learnt from.
         "split": "test" if source == "library" and is_heldout(prompt) else "train",
     }
-    words.update({name: _text(v) for name, v in material.metadata.items() if name in KEPT})
-    return Sample(f"{number:08d}", pack_uint8(material), words, light.renderings(material, number))
+    words.update({name: text_of(v) for name, v in material.metadata.items() if name in KEPT})
+    return Sample(key_of(number), pack_uint8(material), words, light.renderings(material, number))
 
 
 KEPT = ("name", "licence", "authors", "page", "url")
 """What has to stay with a material whatever becomes of it."""
 
 
-def _text(value: Any) -> str:
+def text_of(value: Any) -> str:
     """A name, or several, as people write them."""
     return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 

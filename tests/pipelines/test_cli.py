@@ -1,6 +1,7 @@
 """The command line: help with examples, sentences and exit codes for bad input."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +10,11 @@ import pytest
 from components.core.errors import UserError
 from components.core.materials.files import save_material
 from components.core.materials.material import Material
+from components.core.platform.storage import addresses
 from pipelines.cli import main, parser
+from pipelines.commands_pipeline import _sources
 from pipelines.local import locked
+from pipelines.recipe import load_recipe
 
 COMMANDS = (
     "run", "plan", "compile", "submit", "generate", "render", "score", "library", "serve", "doctor",
@@ -128,6 +132,19 @@ def test_render_writes_srgb_and_linear(brick: Path, tmp_path: Path) -> None:
     assert (tmp_path / "a.png").read_bytes() != (tmp_path / "b.png").read_bytes()
 
 
+def test_an_item_of_a_catalogue_can_be_rendered(
+    brick: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It has a material.json beside maps with the names of their library."""
+    item = tmp_path / "red_wall"
+    item.mkdir()
+    shutil.copyfile(brick / "albedo.png", item / "red_wall_diff_1k.png")
+    shutil.copyfile(brick / "height.png", item / "red_wall_disp_1k.png")
+    (item / "material.json").write_text('{"caption": "red wall", "category": "brick"}')
+    assert main(["render", str(item), "--size", "16", "--spp", "1", "-o", f"{item}.png"]) == 0
+    assert "no roughness map, so a default is used" in capsys.readouterr().err
+
+
 def test_render_makes_loops_and_spheres(brick: Path, tmp_path: Path) -> None:
     from PIL import Image
 
@@ -171,3 +188,16 @@ def test_doctor_names_a_renderer_that_does_not_load(
     checks = {check["name"]: check for check in json.loads(capsys.readouterr().out)["checks"]}
     assert checks["mitsuba"]["state"] == "broken"
     assert "libatomic" in checks["mitsuba"]["detail"]
+
+
+def test_materials_may_come_from_several_places(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "own, old").mkdir()
+    given = parser().parse_args(
+        ["run", "smoke", "--materials", "own, old", "--materials", "matsynth://40"]
+    )
+    sources = _sources(given, load_recipe("smoke"))
+    assert addresses(sources.materials) == [str(tmp_path / "own, old"), "matsynth://40"]
+    assert _sources(parser().parse_args(["run", "smoke"]), load_recipe("smoke")).materials == ""

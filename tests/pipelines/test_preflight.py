@@ -49,14 +49,16 @@ def test_a_truncated_environment_is_named(folder: Path) -> None:
 
 
 def test_a_catalogues_address_is_checked_without_asking_the_catalogue() -> None:
-    check_sources("", "polyhaven://200?resolution=2k", "ambientcg://500")
+    check_sources("", "polyhaven://200?resolution=2k", "ambientcg://500,matsynth://4000")
     with pytest.raises(UserError, match="no address of a catalogue"):
         check_sources("", "polyhaven://many", "")
 
 
 def test_a_missing_folder_is_told(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="does not exist"):
+    with pytest.raises(UserError, match="nowhere does not exist"):
         check_sources("", "", str(tmp_path / "nowhere"))
+    with pytest.raises(UserError, match="nowhere does not exist"):
+        check_sources("", "", f"matsynth://40,{tmp_path / 'nowhere'}")
 
 
 def test_usable_folders_and_embedded_data_pass(folder: Path) -> None:

@@ -13,7 +13,7 @@ from components.core.errors import UserError
 from components.core.materials.files import save_material
 from components.core.materials.library.catalogue import sample
 from components.core.materials.prompts import is_heldout, prompt_of
-from components.core.materials.shards import SHARDS, GridShards, stream
+from components.core.materials.shards import SHARDS, GridShards, Sample, stream, write_shard
 from components.core.platform.artifacts import open_artifact
 from components.core.platform.config_types import Rendering
 from components.core.platform.tracking import NullTracker
@@ -175,10 +175,12 @@ def test_given_materials_take_their_share_and_are_never_held_out(tmp_path: Path)
         wood = sample("wood", np.random.default_rng(len(name)), 32)
         credit = {"name": name.title(), "authors": ["A. Person", "B. Other"], "page": f"x/{name}"}
         save_material(wood, tmp_path / "sets" / name, licence="CC0-1.0", **credit)
-    Image.new("L", (32, 32), 0).save(tmp_path / "sets" / "birch" / "height.png")
+    (tmp_path / "more").mkdir()
+    (tmp_path / "sets" / "birch").rename(tmp_path / "more" / "birch")
+    Image.new("L", (32, 32), 0).save(tmp_path / "more" / "birch" / "height.png")
     (tmp_path / "sets" / "broken").mkdir()
     (tmp_path / "sets" / "broken" / "albedo.png").write_bytes(b"")
-    entries = index(make(tmp_path, materials=str(tmp_path / "sets")))
+    entries = index(make(tmp_path, materials=f"{tmp_path / 'sets'},{tmp_path / 'more'}"))
     given = [entry for entry in entries if entry["source"] == "materials"]
     assert len(given) == 24
     assert {entry["split"] for entry in given} == {"train"}
@@ -204,6 +206,8 @@ def test_given_materials_take_their_share_and_are_never_held_out(tmp_path: Path)
 
 def test_the_lights_may_be_a_catalogues(made: Path, lights_address: str, tmp_path: Path) -> None:
     """The renderings, and they alone, differ from those under the embedded lights."""
+    credit = {"name": "Glow", "licence": "CC0-1.0", "authors": ["A. Person"], "page": "x/glow"}
+    (tmp_path / "catalogue" / "material.json").write_text(json.dumps({**credit, "tags": []}))
     again = make(tmp_path, environments=lights_address)
     np.testing.assert_array_equal(grids(again), grids(made))
     first, other = (
@@ -216,6 +220,16 @@ def test_the_lights_may_be_a_catalogues(made: Path, lights_address: str, tmp_pat
     )
     assert first.key == other.key
     assert not np.array_equal(first.renderings[0], other.renderings[0])
+    (row,) = map(json.loads, (again / "attribution.jsonl").read_text().splitlines())
+    assert row == {**credit, "authors": "A. Person", "environment": "glow.exr"}
+
+
+def test_ten_renderings_and_more_keep_their_order(tmp_path: Path) -> None:
+    renderings = [np.full((2, 2, 3), number, np.uint8) for number in range(12)]
+    words = {"caption": "oak", "category": "wood"}
+    write_shard(tmp_path / "a.tar", [Sample("0", np.zeros((4, 4, 3), np.uint8), words, renderings)])
+    (read,) = stream((tmp_path / "a.tar").open("rb"))
+    assert [int(picture[0, 0, 0]) for picture in read.renderings] == list(range(12))
 
 
 def test_a_damaged_shard_is_named(made: Path, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@
     polyhaven://200?resolution=2k&seed=3
     ambientcg://500?archive=1K-PNG       500 random materials of ambientCG
     matsynth://4000?size=1024            4,000 random materials of MatSynth
+    matsynth://4000?revision=COMMIT      from this state of it, whatever is added later
 
 They are fetched into a cache folder, from where a run that was interrupted goes on, and a larger
 choice of the same seed takes the items of a smaller one. What is whole needs no network.
@@ -11,13 +12,14 @@ choice of the same seed takes the items of a smaller one. What is whole needs no
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, urlparse
 
 from components.core.errors import UserError
-from components.core.platform.storage import CATALOGUES, cache_folder, local_path
+from components.core.platform.storage import CATALOGUES, addresses, cache_folder, local_path
 
 if TYPE_CHECKING:
     from components.core.catalogues.item import Catalogue
@@ -25,9 +27,12 @@ if TYPE_CHECKING:
 EXAMPLE = "give an address such as polyhaven://120 or ambientcg://500?archive=1K-PNG&seed=3"
 
 
-def materials_folder(uri: str) -> Path:
-    """A folder of material sets: local, downloaded from storage, or fetched from a catalogue."""
-    return _folder(uri, "materials")
+def materials_folders(uri: str) -> list[Path]:
+    """Folders of material sets: local, downloaded from storage, or fetched from a catalogue.
+
+    uri: an address, or several with commas between them, whose materials are taken together.
+    """
+    return [_folder(one, "materials") for one in dict.fromkeys(addresses(uri))]
 
 
 def environments_folder(uri: str) -> Path:
@@ -62,15 +67,20 @@ def open_catalogue(scheme: str, kind: str, options: dict[str, str]) -> Catalogue
     from components.core.catalogues import ambientcg, matsynth, polyhaven
     from components.core.catalogues.download import Downloader
 
-    makers: dict[tuple[str, str], tuple[Callable[..., Catalogue], str]] = {
-        ("polyhaven", "materials"): (polyhaven.Textures, "resolution"),
-        ("polyhaven", "environments"): (polyhaven.Environments, "resolution"),
-        ("ambientcg", "materials"): (ambientcg.Materials, "archive"),
-        ("matsynth", "materials"): (matsynth.Materials, "size"),
+    makers: dict[tuple[str, str], tuple[Callable[..., Catalogue], tuple[str, ...]]] = {
+        ("polyhaven", "materials"): (polyhaven.Textures, ("resolution",)),
+        ("polyhaven", "environments"): (polyhaven.Environments, ("resolution",)),
+        ("ambientcg", "materials"): (ambientcg.Materials, ("archive",)),
+        ("matsynth", "materials"): (matsynth.Materials, ("size", "revision")),
     }
     if (scheme, kind) not in makers:
         raise UserError(f"{scheme}:// has no {kind}; {EXAMPLE}")
-    maker, option = makers[scheme, kind]
-    if set(options) - {option}:
-        raise UserError(f"{scheme}:// knows seed and {option}, not {', '.join(options)}; {EXAMPLE}")
+    maker, known = makers[scheme, kind]
+    if set(options) - set(known):
+        raise UserError(
+            f"{scheme}:// knows seed and {' and '.join(known)}, not {', '.join(options)}; {EXAMPLE}"
+        )
+    for name, value in options.items():
+        if not re.fullmatch(r"[\w.-]+", value):
+            raise UserError(f"{scheme}:// has no {name} {value!r}; {EXAMPLE}")
     return maker(Downloader(), **options)

@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from components.core.catalogues.download import Downloader
-from components.core.catalogues.item import Item, categorised
+from components.core.catalogues.item import Item, answers_of, categorised
 from components.core.errors import UserError
 from components.core.materials.names import role_of
 
@@ -43,15 +43,16 @@ class Materials:
         }  # fmt: skip
         while url:
             answer = self.downloader.json(url, **parameters)
-            for asset in answer["assets"]:
-                archive = self._archive(asset)
-                item = _item(asset)
-                if archive and item.category:
-                    self._archives[item.id] = archive
-                    found[item.id] = item
-            # The address of the next page is complete.
-            following, parameters = answer.get("nextPageHttp") or "", {}
-            url = following if answer["assets"] and following != url else ""
+            with answers_of(self.title):
+                for asset in answer["assets"]:
+                    archive = self._archive(asset)
+                    item = _item(asset)
+                    if archive and item.category:
+                        self._archives[item.id] = archive
+                        found[item.id] = item
+                # The address of the next page is complete.
+                following, parameters = answer.get("nextPageHttp") or "", {}
+                url = following if answer["assets"] and following != url else ""
         return [found[identifier] for identifier in sorted(found)]
 
     def fetch(self, item: Item, folder: Path) -> None:
@@ -60,7 +61,9 @@ class Materials:
         if archive is None:
             raise UserError(f"{item.id}: ambientCG offers no {self.archive} of it")
         packed = folder / f"{item.id}.zip"
-        self.downloader.file(archive["url"], packed, size=archive.get("size"))
+        with answers_of(self.title):
+            url, size = str(archive["url"]), archive.get("size")
+        self.downloader.file(url, packed, size=size)
         unpack_maps(packed, folder)
         packed.unlink()
 

@@ -1,8 +1,11 @@
 """Polite, resumable downloads: retries with Retry-After, checksums, files whole or not at all.
 
-A file arrives as NAME.part, which an interrupted download continues by a Range request, and gets
-its name once its size and checksum are right. Beside it stands .NAME.json, by which a later run
-knows it without reading it again.
+A file arrives as NAME.part, which an interrupted download continues by a Range request as long as
+the server's file is the same (If-Range), and gets its name once its size and checksum are right.
+Beside it stands .NAME.json, by which a later run knows it without reading it again.
+
+What fails before an answer begins, the session tries again; an answer that breaks off is asked for
+again here. A server that then still gives none is `Unreachable`, which says nothing about the file.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ import errno
 import hashlib
 import json
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +22,7 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3.util.retry import Retry
 
-from components.core.errors import UserError
+from components.core.errors import Unreachable, UserError
 from components.core.materials.files import write_whole
 
 USER_AGENT = "realmat/0.1 (text-to-material research pipeline)"
@@ -30,6 +34,8 @@ PATIENCE = 15 * 60
 RETRIED = (429, 500, 502, 503, 504)
 BLOCK = 1 << 16
 """Bytes written at a time; what came of the last block before a fault is asked for again."""
+
+CONTINUE = "run again to continue"
 
 log = logging.getLogger(__name__)
 
@@ -65,16 +71,25 @@ class Downloader:
 
     def json(self, url: str, **parameters: str | int) -> Any:
         """The decoded answer; UserError says why there is none."""
+        return self._json(url, parameters)[0]
+
+    def pages(self, url: str) -> Iterator[Any]:
+        """The decoded answers of a listing that names its next page in the header Link."""
+        following: str | None = url
+        while following:
+            content, following = self._json(following, {})
+            yield content
+
+    def _json(self, url: str, parameters: dict[str, str | int]) -> tuple[Any, str | None]:
+        """The decoded answer and the address of the next page."""
         try:
             answer = self.session.get(url, params=parameters, timeout=self.timeout)
             answer.raise_for_status()
-            return answer.json()
+            return answer.json(), answer.links.get("next", {}).get("url")
         except requests.JSONDecodeError as error:
-            raise UserError(f"{url} did not answer with JSON; try again later") from error
+            raise Unreachable(f"{url} did not answer with JSON; try again later") from error
         except requests.RequestException as error:
-            raise UserError(
-                f"{url} cannot be fetched ({_reason(error)}); try again later"
-            ) from error
+            raise _refusal(f"{url} cannot be fetched", error, "try again later") from error
 
     def size(self, url: str) -> int:
         """The bytes of a file on a server that hands out parts of it."""
@@ -89,19 +104,29 @@ class Downloader:
         headers = {"Range": f"bytes={start}-{stop - 1}"}
         for attempt in range(self.retries + 1):
             try:
-                answer = self.session.get(url, headers=headers, timeout=self.timeout)
-                answer.raise_for_status()
+                with self._begin(url, headers, "cannot be read") as answer:
+                    content = answer.content
                 break
             except requests.RequestException as error:
-                if attempt == self.retries or _is_final(error):
-                    raise UserError(
-                        f"{url} cannot be read ({_reason(error)}); run again to continue"
-                    ) from error
+                if attempt == self.retries:
+                    raise _refusal(f"{url} cannot be read", error, CONTINUE) from error
                 log.info("%s broke off (%s); asking again", url, _reason(error))
         total = answer.headers.get("Content-Range", "").rpartition("/")[2]
         if answer.status_code != requests.codes.partial_content or not total.isdecimal():
             raise UserError(f"{url} is not handed out in parts; try again later")
-        return answer.content, int(total)
+        return content, int(total)
+
+    def _begin(self, url: str, headers: dict[str, str], fault: str) -> requests.Response:
+        """An answer whose body is still to come, as it lies there; no error of `requests`."""
+        try:
+            # Places in a packed body would be other places.
+            headers = {**headers, "Accept-Encoding": "identity"}
+            answer = self.session.get(url, headers=headers, stream=True, timeout=self.timeout)
+            if answer.status_code != requests.codes.requested_range_not_satisfiable:
+                answer.raise_for_status()
+            return answer
+        except requests.RequestException as error:
+            raise _refusal(f"{url} {fault}", error, CONTINUE) from error
 
     def file(self, url: str, target: Path, *, size: int | None = None, md5: str = "") -> Path:
         """Download to `target` unless it is there already; UserError when it cannot be had whole.
@@ -117,10 +142,8 @@ class Downloader:
             try:
                 self._receive(url, partial)
             except requests.RequestException as error:
-                if attempt == self.retries or _is_final(error):
-                    raise UserError(
-                        f"{url} cannot be fetched ({_reason(error)}); run again to continue"
-                    ) from error
+                if attempt == self.retries:
+                    raise _refusal(f"{url} cannot be fetched", error, CONTINUE) from error
                 log.info("%s broke off (%s); continuing", url, _reason(error))
                 continue
             except OSError as error:
@@ -135,13 +158,18 @@ class Downloader:
     def _receive(self, url: str, partial: Path) -> None:
         """Append what is missing of `partial`."""
         there = partial.stat().st_size if partial.exists() else 0
+        mark = _mark_of(partial)
         headers = {"Range": f"bytes={there}-"} if there else {}
-        with self.session.get(url, headers=headers, stream=True, timeout=self.timeout) as answer:
+        if there and mark.exists():
+            headers["If-Range"] = mark.read_text()
+        with self._begin(url, headers, "cannot be fetched") as answer:
             if answer.status_code == requests.codes.requested_range_not_satisfiable:
                 return  # nothing is missing, or the remains are of another file: the check tells
-            answer.raise_for_status()
             resumed = answer.status_code == requests.codes.partial_content
-            with partial.open("ab" if resumed else "wb") as file:
+            if not resumed:
+                partial.unlink(missing_ok=True)
+                _keep_mark(mark, answer)
+            with partial.open("ab") as file:
                 for block in answer.iter_content(BLOCK):
                     file.write(block)
 
@@ -150,9 +178,25 @@ def _finished(partial: Path, target: Path, note: Path, found: dict[str, Any]) ->
     """The file under its name, with the note by which the next run knows it."""
     try:
         write_whole(note, json.dumps(found).encode())
+        _mark_of(partial).unlink(missing_ok=True)
         return partial.rename(target)
     except OSError as error:
         raise disk_error(target, error) from error
+
+
+def _mark_of(partial: Path) -> Path:
+    """Beside a part of a file: which state of the server's file it is a part of."""
+    return partial.with_name(f".{partial.name}.json")
+
+
+def _keep_mark(mark: Path, answer: requests.Response) -> None:
+    """Note the ETag, if it stands for equal bytes, else the date; servers need not give either."""
+    tag = answer.headers.get("ETag", "")
+    known = tag if tag and not tag.startswith("W/") else answer.headers.get("Last-Modified", "")
+    if known:
+        write_whole(mark, known.encode())
+    else:
+        mark.unlink(missing_ok=True)
 
 
 def _matches(found: dict[str, Any], size: int | None, md5: str) -> bool:
@@ -164,9 +208,10 @@ def _md5(path: Path) -> str:
         return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
 
-def _is_final(error: requests.RequestException) -> bool:
-    """Whether trying again is pointless: the server answered, and not that it is busy."""
-    return error.response is not None and error.response.status_code not in RETRIED
+def _refusal(fault: str, error: requests.RequestException, advice: str) -> UserError:
+    """What to tell; `Unreachable` unless the server answered, and not that it is busy."""
+    final = error.response is not None and error.response.status_code not in RETRIED
+    return (UserError if final else Unreachable)(f"{fault} ({_reason(error)}); {advice}")
 
 
 def _reason(error: requests.RequestException) -> str:

@@ -13,12 +13,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-import numpy as np
-
 from components.core.catalogues.download import DiskError, disk_error
-from components.core.errors import UserError
+from components.core.errors import Unreachable, UserError
 from components.core.materials.files import SIDECAR, link
 from components.core.materials.names import category_of
+from components.core.platform.artifacts import hash_text
 from components.core.platform.progress import track
 
 ITEMS = "items"
@@ -40,6 +39,10 @@ class Item:
     licence: str
     authors: Sequence[str] = field(default_factory=tuple)
     tags: Sequence[str] = field(default_factory=tuple)
+    place: str = ""
+    """Items of one place are fetched one after another."""
+    revision: str = ""
+    """The state of the catalogue that it is from, where there are several."""
 
 
 class Catalogue(Protocol):
@@ -70,10 +73,12 @@ def categorised(name: str, *hints: Iterable[str]) -> str:
 def choose(items: Sequence[Item], count: int, seed: int) -> list[Item]:
     """`count` items at random, in the order of `items`; all of them if there are not more.
 
-    A larger count contains a smaller one of the same seed, so a collection can grow.
+    A larger count contains a smaller one of the same seed, so a collection can grow; an item that
+    the catalogue gains or loses changes the choice by at most that one.
     """
-    order = np.random.default_rng(seed).permutation(len(items))[:count]
-    return [items[i] for i in sorted(order)]
+    ranked = sorted(items, key=lambda item: hash_text(f"{seed} {item.id}"))
+    chosen = {item.id for item in ranked[:count]}
+    return [item for item in items if item.id in chosen]
 
 
 def collect(catalogue: Catalogue, folder: Path, count: int, seed: int) -> Path:
@@ -82,9 +87,10 @@ def collect(catalogue: Catalogue, folder: Path, count: int, seed: int) -> Path:
     `folder`/items keeps whatever was fetched, with a sidecar, for other choices to use too; a
     choice is a folder of links to its items. It appears whole, and then needs no network. Processes
     that want the same wait for the first. Items that cannot be had are set aside in `SET_ASIDE`;
-    UserError if these are more than `SHARE` of the choice.
+    UserError if these are more than `SHARE` of the choice, or at once where the catalogue does not
+    answer: a choice without what was merely out of reach would stay like that.
     """
-    chosen = folder / f"chosen-{count}-{seed}"
+    chosen = folder / f"choice-{count}-{seed}"
     if chosen.exists():
         return chosen
     try:
@@ -96,6 +102,18 @@ def collect(catalogue: Catalogue, folder: Path, count: int, seed: int) -> Path:
     except OSError as error:
         raise disk_error(folder, error) from error
     return chosen
+
+
+@contextmanager
+def answers_of(title: str) -> Iterator[None]:
+    """UserError where a catalogue's answer lacks what its description promises."""
+    try:
+        yield
+    except (KeyError, TypeError, AttributeError, IndexError) as error:
+        raise UserError(
+            f"{title}: the catalogue answers in another form than expected "
+            f"({type(error).__name__}: {error}); update realmat, or use another source"
+        ) from error
 
 
 @contextmanager
@@ -117,14 +135,14 @@ def set_aside(folder: Path) -> list[tuple[str, str]]:
 def _fetch_all(catalogue: Catalogue, wanted: Sequence[Item], folder: Path) -> dict[str, str]:
     """Fetch what `folder` lacks; returns the reasons of those that cannot be had, by id."""
     left_out: dict[str, str] = {}
-    for item in track(wanted, catalogue.title):
+    for item in track(sorted(wanted, key=lambda item: item.place), catalogue.title):
         if not re.fullmatch(r"\w[\w-]*", item.id):
             raise UserError(f"{catalogue.title} names an item {item.id!r}, which is no folder name")
         if (folder / item.id).exists():
             continue
         try:
             _fetch(catalogue, item, folder)
-        except DiskError:
+        except (DiskError, Unreachable):
             raise
         except UserError as error:
             left_out[item.id] = str(error)
@@ -145,6 +163,7 @@ def _fetch(catalogue: Catalogue, item: Item, folder: Path) -> None:
     for leftover in (*unfinished.glob(".*.json"), *unfinished.glob("*.part")):
         leftover.unlink()
     described = {**asdict(item), "caption": item.name.lower(), "catalogue": catalogue.title}
+    described.pop("place")
     text = json.dumps(described, indent=2) + "\n"
     (unfinished / SIDECAR).write_text(text, encoding="utf-8")
     unfinished.rename(folder / item.id)

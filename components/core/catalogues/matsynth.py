@@ -1,7 +1,8 @@
 """MatSynth: several thousand PBR materials as Parquet files on the Hugging Face hub.
 
 The set has over 400 GB, so files are read in place: first the small columns with names, classes
-and licences, then, for a chosen material, only the row group that holds its maps.
+and licences, then, for a chosen material, only the row group that holds its maps, once for all
+chosen materials in it. One run reads one state of the set, which every material names.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import pyarrow.parquet as parquet
 from PIL import Image
 
 from components.core.catalogues.download import Downloader
-from components.core.catalogues.item import Item, categorised
+from components.core.catalogues.item import Item, answers_of, categorised
 from components.core.errors import UserError
 from components.core.materials.pixels import UNREADABLE
 
@@ -38,26 +39,40 @@ class Materials:
     title = "MatSynth"
 
     def __init__(
-        self, downloader: Downloader, size: int | str = 1024, split: str = "train", hub: str = HUB
+        self,
+        downloader: Downloader,
+        size: int | str = 1024,
+        revision: str = "main",
+        split: str = "train",
+        hub: str = HUB,
     ) -> None:
+        if not str(size).isdecimal() or not int(size):
+            raise UserError(f"matsynth:// has no size {size}; expected pixels, such as size=1024")
         self.downloader, self.size, self.split, self.hub = downloader, int(size), split, hub
+        self.revision = revision
         self._places: dict[str, tuple[str, int, int]] = {}
+        self._group: tuple[tuple[str, int], list[dict[str, Any]]] = (("", 0), [])
 
     def items(self) -> list[Item]:
         """All materials that may be used and belong to one of the 16 categories."""
-        listing = self.downloader.json(f"{self.hub}/api/datasets/{DATASET}/tree/main/data")
+        api = f"{self.hub}/api/datasets/{DATASET}"
+        with answers_of(self.title):
+            # A branch moves: its newest commit now is what is read from here on.
+            self.revision = str(self.downloader.json(f"{api}/revision/{self.revision}")["sha"])
+            listing = self.downloader.pages(f"{api}/tree/{self.revision}/data")
+            paths = sorted(str(entry["path"]) for page in listing for entry in page)
         found: dict[str, Item] = {}
-        for entry in sorted(listing, key=lambda entry: str(entry["path"])):
-            if not Path(entry["path"]).name.startswith(f"{self.split}-"):
+        for path in paths:
+            if not Path(path).name.startswith(f"{self.split}-"):
                 continue
-            with self._open(entry["path"]) as file:
+            with self._open(path) as file:
                 for group in range(file.num_row_groups):
                     rows = file.read_row_group(group, columns=list(DESCRIBED)).to_pylist()
                     for row, described in enumerate(rows):
-                        item = _item(described)
+                        item = _item(described, f"{path} {group:06d}", self.revision)
                         if item.category and ALLOWED.fullmatch(item.licence):
                             found[item.id] = item
-                            self._places[item.id] = (entry["path"], group, row)
+                            self._places[item.id] = (path, group, row)
         return [found[identifier] for identifier in sorted(found)]
 
     def fetch(self, item: Item, folder: Path) -> None:
@@ -65,18 +80,25 @@ class Materials:
         if item.id not in self._places:
             raise UserError(f"{item.id}: MatSynth has no such material in {self.split}")
         path, group, row = self._places[item.id]
-        with self._open(path) as file:
-            offered = [name for name in MAPS if name in file.schema_arrow.names]
-            maps = file.read_row_group(group, columns=offered).slice(row, 1).to_pylist()[0]
+        maps = self._maps(path, group)[row]
         for name, image in maps.items():
             if image and image.get("bytes"):
                 reduced = _reduced(image["bytes"], self.size, f"{item.id}: its map {name}")
                 (folder / f"{item.id}_{name}.png").write_bytes(reduced)
 
+    def _maps(self, path: str, group: int) -> list[dict[str, Any]]:
+        """The maps of all materials of a row group; the last one read is kept."""
+        if self._group[0] != (path, group):
+            with self._open(path) as file:
+                offered = [name for name in MAPS if name in file.schema_arrow.names]
+                rows = file.read_row_group(group, columns=offered).to_pylist()
+            self._group = (path, group), rows
+        return self._group[1]
+
     @contextmanager
     def _open(self, path: str) -> Iterator[parquet.ParquetFile]:
         """A Parquet file on the hub; what cannot be read of it is a UserError."""
-        url = f"{self.hub}/datasets/{DATASET}/resolve/main/{path}"
+        url = f"{self.hub}/datasets/{DATASET}/resolve/{self.revision}/{path}"
         try:
             remote = io.BufferedReader(RemoteFile(self.downloader, url), READ_AHEAD)
             with parquet.ParquetFile(remote, pre_buffer=False) as file:
@@ -121,7 +143,7 @@ class RemoteFile(io.RawIOBase):
         return len(content)
 
 
-def _item(row: dict[str, Any]) -> Item:
+def _item(row: dict[str, Any], place: str, revision: str) -> Item:
     metadata = row.get("metadata") or {}
     tags = [str(tag) for tag in metadata.get("tags") or ()]
     name = str(row["name"])
@@ -134,6 +156,8 @@ def _item(row: dict[str, Any]) -> Item:
         licence=str(metadata.get("license") or ""),
         authors=[str(author) for author in metadata.get("authors") or ()],
         tags=tags,
+        place=place,
+        revision=revision,
     )
 
 

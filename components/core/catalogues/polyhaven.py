@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import urlparse
 
 from components.core.catalogues.download import Downloader
-from components.core.catalogues.item import Item, categorised
+from components.core.catalogues.item import Item, answers_of, categorised
 from components.core.errors import UserError
 from components.core.materials.names import role_of
 
@@ -33,24 +33,25 @@ class Textures:
 
     def items(self) -> list[Item]:
         """All textures whose words tell one of the 16 categories."""
-        listed = _listed(self.downloader, self.api, "textures")
+        listed = _listed(self.downloader, self.api, "textures", self.title)
         return [item for item in listed if item.category]
 
     def fetch(self, item: Item, folder: Path) -> None:
         """The maps that a material is made of; UserError if there is no colour among them."""
         files = self.downloader.json(f"{self.api}/files/{item.id}")
         chosen: dict[str, Mapping[str, Any]] = {}
-        for formats in _at(files, self.resolution):
-            for name in FORMATS if _role(formats) == "height" else FORMATS[::-1]:
-                if name in formats and _role(formats) in ROLES:
-                    chosen.setdefault(_role(formats), formats[name])
+        with answers_of(self.title):
+            for formats in _at(files, self.resolution):
+                for name in FORMATS if _role(formats) == "height" else FORMATS[::-1]:
+                    if name in formats and _role(formats) in ROLES:
+                        chosen.setdefault(_role(formats), formats[name])
         if "albedo" not in chosen:
             raise UserError(
                 f"{item.id}: Poly Haven offers no colour map at {self.resolution}; try another "
                 "resolution"
             )
         for file in chosen.values():
-            _download(self.downloader, file, folder)
+            _download(self.downloader, file, folder, self.title)
 
 
 class Environments:
@@ -63,7 +64,7 @@ class Environments:
 
     def items(self) -> list[Item]:
         """All environments."""
-        return _listed(self.downloader, self.api, "hdris")
+        return _listed(self.downloader, self.api, "hdris", self.title)
 
     def fetch(self, item: Item, folder: Path) -> None:
         """The environment as a Radiance file."""
@@ -74,23 +75,25 @@ class Environments:
             raise UserError(
                 f"{item.id}: Poly Haven offers no .hdr at {self.resolution}; try another resolution"
             ) from error
-        _download(self.downloader, file, folder)
+        _download(self.downloader, file, folder, self.title)
 
 
-def _listed(downloader: Downloader, api: str, kind: str) -> list[Item]:
+def _listed(downloader: Downloader, api: str, kind: str, title: str) -> list[Item]:
     assets = downloader.json(f"{api}/assets", type=kind)
-    return [
-        Item(
-            id=identifier,
-            name=str(asset["name"]),
-            category=categorised(asset["name"], asset.get("tags", ()), asset.get("categories", ())),
-            page=f"https://polyhaven.com/a/{identifier}",
-            licence=LICENCE,
-            authors=sorted(asset.get("authors", ())),
-            tags=list(asset.get("tags", ())),
-        )
-        for identifier, asset in sorted(assets.items())
-    ]
+    with answers_of(title):
+        return [_item(identifier, asset) for identifier, asset in sorted(assets.items())]
+
+
+def _item(identifier: str, asset: Mapping[str, Any]) -> Item:
+    return Item(
+        id=identifier,
+        name=str(asset["name"]),
+        category=categorised(asset["name"], asset.get("tags", ()), asset.get("categories", ())),
+        page=f"https://polyhaven.com/a/{identifier}",
+        licence=LICENCE,
+        authors=sorted(asset.get("authors", ())),
+        tags=list(asset.get("tags", ())),
+    )
 
 
 def _at(files: Mapping[str, Any], resolution: str) -> list[Mapping[str, Any]]:
@@ -111,6 +114,7 @@ def _role(formats: Mapping[str, Any]) -> str:
     return ""
 
 
-def _download(downloader: Downloader, file: Mapping[str, Any], folder: Path) -> None:
-    name = PurePosixPath(urlparse(file["url"]).path).name
-    downloader.file(file["url"], folder / name, size=file.get("size"), md5=file.get("md5", ""))
+def _download(downloader: Downloader, file: Mapping[str, Any], folder: Path, title: str) -> None:
+    with answers_of(title):
+        url, size, md5 = str(file["url"]), file.get("size"), file.get("md5", "")
+    downloader.file(url, folder / PurePosixPath(urlparse(url).path).name, size=size, md5=md5)

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import io
+import re
 import zipfile
 from pathlib import Path
 from typing import Any
-from xml.sax.saxutils import quoteattr
 
 from components.core.materials.files import encoded_maps, save_material, sidecar, write_whole
 from components.core.materials.material import Material
 from components.core.materials.occlusion import occlusion
 from components.core.materials.pixels import encode_normals, png_8
+
+NODES = ("albedo", "roughness", "metallic", "height", "normals", "relief_by_normals", "centred",
+         "relief", "surface", "smooth_surface")  # fmt: skip
+"""Of a MaterialX document, besides its two materials."""
 
 
 def write_zip(material: Material, file: Path, **metadata: Any) -> None:
@@ -42,8 +46,10 @@ def mtlx(name: str = "material", displacement: float = 0.06) -> str:
     """A MaterialX 1.38 document: standard_surface with tiled maps.
 
     The material `name` has its relief from the normal map, name_displaced from the heights: both at
-    once would show it twice.
+    once would show it twice. What no element may be called becomes "_", as MaterialX's
+    `createValidName` does it.
     """
+    name = _element_name(name)
 
     def image(node: str, kind: str, file: str, space: str = "") -> str:
         described = f' colorspace="{space}"' if space else ""
@@ -85,11 +91,17 @@ def mtlx(name: str = "material", displacement: float = 0.06) -> str:
             "surface", '    <input name="normal" type="vector3" nodename="relief_by_normals"/>\n'
         )
         + surface("smooth_surface")
-        + f'  <surfacematerial name={quoteattr(name)} type="material">\n'
+        + f'  <surfacematerial name="{name}" type="material">\n'
         '    <input name="surfaceshader" type="surfaceshader" nodename="surface"/>\n'
         "  </surfacematerial>\n"
-        f'  <surfacematerial name={quoteattr(f"{name}_displaced")} type="material">\n'
+        f'  <surfacematerial name="{name}_displaced" type="material">\n'
         '    <input name="surfaceshader" type="surfaceshader" nodename="smooth_surface"/>\n'
         '    <input name="displacementshader" type="displacementshader" nodename="relief"/>\n'
         "  </surfacematerial>\n</materialx>\n"
     )
+
+
+def _element_name(name: str) -> str:
+    """A name of letters, digits and "_" that no other node of the document has."""
+    valid = re.sub(r"[^A-Za-z0-9_]", "_", name)
+    return f"material_{valid}" if valid in NODES or not valid[:1].isalpha() else valid

@@ -8,20 +8,28 @@ from pathlib import Path
 
 from components.core.errors import UserError
 
-MAX_PIXELS = 1 << 28
-"""16384 x 16384, the largest map or environment that is handed out anywhere."""
+MAX_PIXELS = 1 << 27
+"""16384 x 8192, the largest environment that is handed out anywhere, and above an 8k map. Pillow's
+own limits lie around it: it warns from 2/3 of it on, and refuses 4/3 before we can."""
 _HEADER = 1 << 16
 _EXR = 20000630
 _RADIANCE = re.compile(rb"\n[-+]([XY]) (\d+) [-+]([XY]) (\d+)\r?\n")
 
 
-def refuse_bomb(path: Path, limit: int = MAX_PIXELS) -> None:
-    """UserError if a .exr or .hdr file claims more pixels than `limit`.
+def refuse_bomb(path: Path, limit: int | None = None) -> None:
+    """UserError if a .exr or .hdr file claims more pixels than `limit`, or `MAX_PIXELS`.
 
     What has no such header is left to its reader, which says that the file is damaged.
     """
     size = pixel_size(path)
-    if size and size[0] * size[1] > limit:
+    if size:
+        refuse_size(path, size, limit)
+
+
+def refuse_size(path: Path, size: tuple[int, int], limit: int | None = None) -> None:
+    """UserError if an image of `size` (width, height) has more pixels than `limit`."""
+    limit = MAX_PIXELS if limit is None else limit
+    if size[0] * size[1] > limit:
         raise UserError(
             f"{path}: {size[0]} x {size[1]} pixels are too many; expected at most {limit}, "
             "so give a smaller resolution"

@@ -14,11 +14,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from components.core.errors import UserError
-from components.core.materials.headers import refuse_bomb
+from components.core.materials.headers import MAX_PIXELS, refuse_bomb, refuse_size
 from components.core.materials.material import FloatArray
 
 UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 """What Pillow raises for damaged files, format by format."""
+LINEAR = 0.95
+"""PNG's gamma (gAMA) from which a file is linear; files of sRGB have 0.45 or none."""
 
 
 def read_map(path: Path) -> FloatArray:
@@ -32,12 +34,15 @@ def read_map(path: Path) -> FloatArray:
 class Raw(NamedTuple):
     """A map file's values (H, W) or (H, W, 3), finite, and what had to be done to read it.
 
-    floating: the file holds floats, whose colours are linear and whose values have no bounds.
+    floating: the file holds floats, whose values have no bounds. linear: colours in it are linear:
+    those of floats, and those whose header says so. deep: it has 16 bits.
     """
 
     values: FloatArray
     floating: bool
     notes: list[str]
+    linear: bool = False
+    deep: bool = False
 
 
 def read_raw(path: Path) -> Raw:
@@ -48,11 +53,18 @@ def read_raw(path: Path) -> Raw:
         return _finite(*_read_exr(path))
     try:
         with Image.open(path) as image:
+            refuse_size(path, image.size)
             image.load()
             if image.mode == "F":
                 return _finite(np.asarray(image, np.float32), [])
             notes = ["its alpha channel is not used"] if _see_through(image) else []
-            return Raw(_floats(image), False, notes)
+            linear = float(image.info.get("gamma", 0.0)) >= LINEAR
+            return Raw(_floats(image, path), False, notes, linear, image.mode.startswith("I"))
+    except Image.DecompressionBombError as error:
+        raise UserError(
+            f"{path}: its pixels are too many; expected at most {MAX_PIXELS}, so give a smaller "
+            "resolution"
+        ) from error
     except UNREADABLE as error:
         raise UserError(
             f"{path}: not a readable image; expected a complete PNG, JPEG, TIFF or EXR map"
@@ -93,9 +105,12 @@ def _png(codes: NDArray[np.uint8] | NDArray[np.uint16]) -> bytes:
     return buffer.getvalue()
 
 
-def _floats(image: Image.Image) -> FloatArray:
+def _floats(image: Image.Image, path: Path) -> FloatArray:
     if image.mode.startswith("I;16") or image.mode == "I":
         codes = np.asarray(image).astype(np.float64)
+        # 16 bits may come as integers of 32; more than 16 have no scale that all writers share.
+        if codes.min() < 0 or codes.max() > 65535:
+            raise UserError(f"{path}: holds integers of 32 bits; expected 8 or 16 bits or floats")
         return np.clip(codes / 65535.0, 0.0, 1.0).astype(np.float32)
     wanted = "L" if image.mode in ("1", "L", "LA") else "RGB"
     codes = np.asarray(image.convert(wanted)).astype(np.float64)
@@ -111,14 +126,15 @@ def _see_through(image: Image.Image) -> bool:
 
 
 def _read_exr(path: Path) -> tuple[FloatArray, list[str]]:
+    from components.core.rendering.threads import threads_for_files
     from components.core.rendering.variant import mitsuba
 
     mi = mitsuba()
     refuse_bomb(path)
     try:
-        bitmap = mi.Bitmap(str(path)).convert(
-            component_format=mi.Struct.Type.Float32, srgb_gamma=False
-        )
+        with threads_for_files():
+            bitmap = mi.Bitmap(str(path))
+        bitmap = bitmap.convert(component_format=mi.Struct.Type.Float32, srgb_gamma=False)
         values = np.array(bitmap, dtype=np.float32)
     except (RuntimeError, ValueError, OSError) as error:
         raise UserError(f"{path}: not a readable EXR map; expected a complete file") from error
@@ -137,4 +153,4 @@ def _finite(values: FloatArray, notes: list[str]) -> Raw:
         notes = [*notes, f"{bad} values that are no numbers (NaN, Inf) are replaced"]
         # Nothing is known of a NaN; an infinity is the end of the scale.
         values = np.nan_to_num(values, nan=0.5, posinf=1.0, neginf=0.0)
-    return Raw(values.astype(np.float32), True, notes)
+    return Raw(values.astype(np.float32), True, notes, linear=True)

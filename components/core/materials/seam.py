@@ -11,6 +11,9 @@ STRONGEST = 1 / 6
 """Share of the lines inside, the strongest, that the border is compared with: layouts (joints
 between bricks) have strong lines that are no seams."""
 
+TILES = 1.6
+"""The `material_seam` up to which a material is laid as tiles; the library's stay below."""
+
 
 def seam(values: FloatArray) -> float:
     """The step across the border over the strong steps inside, the worse of both directions.
@@ -24,6 +27,11 @@ def material_seam(material: Material) -> float:
     """The worst `seam` of the maps that are not flat."""
     maps = (material.albedo, material.height, material.roughness)
     return max(seam(values) for values in maps)
+
+
+def tiles(material: Material) -> bool:
+    """Whether its edges meet well enough to be laid as tiles, or shifted around them."""
+    return material_seam(material) <= TILES
 
 
 def _along(values: FloatArray) -> float:

@@ -39,30 +39,53 @@ class Sample:
     renderings: Sequence[Grid] = ()
 
 
-def write_shard(file: Path, samples: Iterable[Sample]) -> list[dict[str, Any]]:
-    """Write a shard, whole or not at all; returns its lines of the index.
+class ShardWriter:
+    """Writes a shard sample by sample; use as a context manager. It has its name once finished.
 
     The same samples give the same bytes.
     """
-    import webdataset
 
-    beside = file.with_name(f".{file.name}.partial")
-    lines: list[dict[str, Any]] = []
-    with beside.open("wb") as stream:
+    def __init__(self, file: Path) -> None:
+        import webdataset
+
+        self.file = file
+        self._beside = file.with_name(f".{file.name}.partial")
+        self._stream = self._beside.open("wb")
         # Owners and times would make two runs differ.
-        writer = webdataset.TarWriter(stream, mtime=0, user="", group="", mode=0o644)
+        self._tar = webdataset.TarWriter(self._stream, mtime=0, user="", group="", mode=0o644)
+        self._lines: list[dict[str, Any]] = []
+
+    def __enter__(self) -> ShardWriter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stream.close()
+
+    def add(self, sample: Sample) -> None:
+        """Write one more."""
+        pictures = {GRID: sample.grid}
+        pictures.update({f"rendering{n}.png": x for n, x in enumerate(sample.renderings)})
+        files = {name: _png(picture) for name, picture in pictures.items()}
+        words = json.dumps(dict(sample.words), ensure_ascii=False).encode()
+        self._tar.write({"__key__": sample.key, **files, "json": words})
+        self._lines.append({"key": sample.key, "shard": self.file.name, **sample.words})
+
+    def finish(self) -> list[dict[str, Any]]:
+        """Give the shard its name; returns its lines of the index."""
+        self._tar.close()
+        self._stream.close()
+        for line, places in zip(self._lines, _places(self._beside), strict=True):
+            line["files"] = places
+        self._beside.replace(self.file)
+        return self._lines
+
+
+def write_shard(file: Path, samples: Iterable[Sample]) -> list[dict[str, Any]]:
+    """Write a shard, whole or not at all; returns its lines of the index."""
+    with ShardWriter(file) as writer:
         for sample in samples:
-            pictures = {GRID: sample.grid}
-            pictures.update({f"rendering{n}.png": x for n, x in enumerate(sample.renderings)})
-            files = {name: _png(picture) for name, picture in pictures.items()}
-            words = json.dumps(dict(sample.words), ensure_ascii=False).encode()
-            writer.write({"__key__": sample.key, **files, "json": words})
-            lines.append({"key": sample.key, "shard": file.name, **sample.words})
-        writer.close()
-    for line, places in zip(lines, _places(beside), strict=True):
-        line["files"] = places
-    beside.replace(file)
-    return lines
+            writer.add(sample)
+        return writer.finish()
 
 
 def _places(file: Path) -> list[dict[str, list[int]]]:
@@ -168,5 +191,6 @@ def _sample(key: str, files: Mapping[str, bytes]) -> Sample:
         with Image.open(io.BytesIO(files[name])) as image:
             return np.asarray(image.convert("RGB"))
 
-    renderings = sorted(name for name in files if name.startswith("rendering"))
-    return Sample(key, picture(GRID), json.loads(files["json"]), [picture(n) for n in renderings])
+    names = (f"rendering{number}.png" for number in range(len(files)))
+    renderings = [picture(name) for name in names if name in files]
+    return Sample(key, picture(GRID), json.loads(files["json"]), renderings)

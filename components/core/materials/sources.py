@@ -13,14 +13,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from components.core.catalogues.address import materials_folder
+from components.core.catalogues.address import materials_folders
 from components.core.catalogues.item import set_aside
 from components.core.errors import UserError
 from components.core.materials.files import read_sidecar
 from components.core.materials.material import FloatArray, Material, resize
 from components.core.materials.names import category_of, map_files, words_of
 from components.core.materials.photos import Rejected
-from components.core.materials.pixels import as_color, as_grey, read_raw
+from components.core.materials.pixels import Raw, as_color, as_grey, read_raw
 from components.core.platform.progress import track
 from components.core.rendering.color import linear_to_srgb
 
@@ -28,6 +28,8 @@ DEFAULT_ROUGHNESS = 0.7
 DEFAULT_METALLIC = 0.0
 HEIGHT_RANGE = 0.06
 """The displacement, in sides of the tile, for which heights are made from normals."""
+SHAPES = 0.02
+"""How far the logarithms of two maps' aspect ratios may differ, as rounding makes them."""
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +48,9 @@ def load_pbr_set(folder: Path, size: int | None = None) -> Material:
             "or *_diff_1k.png"
         )
     notes: list[str] = []
-    maps = {role: _square(_read(role, file, notes)) for role, file in files.items()}
+    maps = {role: _read(role, file, notes) for role, file in files.items()}
+    _compare_sizes(folder, maps, files, notes)
+    maps = {role: _square(values) for role, values in maps.items()}
     side = size or maps["albedo"].shape[0]
     maps = {role: resize(values, side) for role, values in maps.items()}
     if _is_normal_map(maps.get("metallic")):
@@ -76,11 +80,21 @@ class Sets(NamedTuple):
     notes: list[Rejected]
 
 
-def usable_sets(root: Path) -> Sets:
-    """The PBR sets at and below `root`, each looked into.
+def usable_sets(*roots: Path) -> Sets:
+    """The PBR sets at and below the folders, in their order, each looked into.
 
-    UserError if none can be read. Nothing stays in memory.
+    UserError if one of the folders has none that can be read. Nothing stays in memory.
     """
+    sets = Sets([], [], [])
+    for root in roots:
+        found = _usable_sets(root)
+        sets.usable.extend(found.usable)
+        sets.left_out.extend(found.left_out)
+        sets.notes.extend(found.notes)
+    return sets
+
+
+def _usable_sets(root: Path) -> Sets:
     notes: list[Rejected] = []
     usable: list[Path] = []
     left_out = [Rejected(root / name, reason) for name, reason in set_aside(root)]
@@ -105,10 +119,10 @@ def usable_sets(root: Path) -> Sets:
 def load_material_folder(uri: str, size: int | None = None) -> list[Material]:
     """Every usable PBR set in a folder and the folders below it, by path, all in memory.
 
-    uri: a folder, here or in a storage, or the address of a catalogue (`catalogues.address`).
-    UserError if there is none.
+    uri: a folder, here or in a storage, or the address of a catalogue (`catalogues.address`), or
+    several with commas between them. UserError if there is none.
     """
-    return [load_pbr_set(folder, size) for folder in usable_sets(materials_folder(uri)).usable]
+    return [load_pbr_set(folder, size) for folder in usable_sets(*materials_folders(uri)).usable]
 
 
 def height_from_normals(normals: FloatArray) -> FloatArray:
@@ -136,9 +150,12 @@ def _read(role: str, file: Path, notes: list[str]) -> FloatArray:
     """A map in [0, 1]; colours as sRGB. What might not be meant so goes to `notes`."""
     raw = read_raw(file)
     values, told = raw.values, list(raw.notes)
-    if role == "albedo" and raw.floating:
-        told.append("holds floats, so its colours are read as linear")
-        values = linear_to_srgb(np.maximum(values, 0.0))
+    if role == "albedo":
+        told += _colours(raw)
+        if raw.linear:
+            values = linear_to_srgb(np.maximum(values, 0.0))
+    if role == "depth":
+        told.append("a depth, so read as an inverted height")
     if role in ("height", "depth"):
         low, high = float(values.min()), float(values.max())
         if low < 0 or high > 1:
@@ -150,6 +167,36 @@ def _read(role: str, file: Path, notes: list[str]) -> FloatArray:
         told.append(f"{values.shape[1]} x {values.shape[0]} pixels: the centre square is used")
     notes += [f"{file.name}: {note}" for note in told]
     return np.clip(values, 0.0, 1.0)
+
+
+def _colours(raw: Raw) -> list[str]:
+    """Which way a colour map was read, where its file leaves a doubt."""
+    told = []
+    if raw.floating:
+        told.append("holds floats, so its colours are read as linear")
+    elif raw.linear:
+        told.append("its header says gamma 1, so its colours are read as linear")
+    elif raw.deep:
+        told.append("has 16 bits, which some write linear; its colours are read as sRGB")
+    if raw.values.ndim == 2:
+        told.append("has one channel, so its colours are greys")
+    return told
+
+
+def _compare_sizes(
+    folder: Path, maps: dict[str, FloatArray], files: dict[str, Path], notes: list[str]
+) -> None:
+    """Tell of maps of other sizes than the albedo; UserError if one has another shape, for then
+    nothing says which part of the one lies on which of the other."""
+    rows, columns = maps["albedo"].shape[:2]
+    for role, values in maps.items():
+        high, wide = values.shape[:2]
+        if (high, wide) == (rows, columns):
+            continue
+        sizes = f"{wide} x {high} pixels, but the albedo {columns} x {rows}"
+        if abs(np.log(wide * rows / (high * columns))) > SHAPES and values.min() < values.max():
+            raise UserError(f"{folder}: {files[role].name} has {sizes}; expected maps of one shape")
+        notes.append(f"{files[role].name}: {sizes}: all are brought to one size")
 
 
 def _material(

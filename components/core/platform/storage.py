@@ -6,6 +6,7 @@ come from the environment (`AWS_ACCESS_KEY_ID`, `AWS_ENDPOINT_URL`, …), as bot
 """
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, cast
@@ -28,6 +29,16 @@ class Entry(NamedTuple):
     mark: str
 
 
+def addresses(uri: str) -> list[str]:
+    """The addresses in a list with commas: whole addresses and absolute paths.
+
+    Other commas belong to a name, as do those of a path that exists.
+    """
+    if "://" not in uri and Path(uri).expanduser().exists():
+        return [uri] if uri else []
+    return [one for one in re.split(r",\s*(?=/|[a-z][a-z0-9+.-]*://)", uri.strip()) if one]
+
+
 def local_path(uri: str, cache: Path | None = None) -> Path:
     """Returns a local file or folder with what lies at `uri`, downloading it if needed."""
     scheme = urlparse(uri).scheme
@@ -48,6 +59,8 @@ def fingerprint(uri: str) -> str:
     """
     if not uri:
         return ""
+    if len(listed := addresses(uri)) > 1:
+        return hash_text("\n".join(map(fingerprint, listed)))
     if urlparse(uri).scheme.startswith("label-studio") or urlparse(uri).scheme in CATALOGUES:
         return hash_text(uri)
     return hash_text(

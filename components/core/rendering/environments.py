@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import functools
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -21,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.core.catalogues.address import environments_folder
+from components.core.catalogues.item import set_aside
 from components.core.errors import UserError
 from components.core.materials.headers import refuse_bomb
 
@@ -36,10 +38,14 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Environment:
-    """radiance: (h, w, 3) float32, linear, latitude-longitude, sky in the upper half."""
+    """radiance: (h, w, 3) float32, linear, latitude-longitude, sky in the upper half.
+
+    notes: what had to be done to read it, a sentence each.
+    """
 
     name: str
     radiance: FloatArray
+    notes: tuple[str, ...] = ()
 
 
 @functools.cache
@@ -93,7 +99,10 @@ def load_environment(path: Path | str) -> Environment:
             f"{file}: an image of {columns} x {rows} pixels is no environment; expected a "
             "latitude-longitude image twice as wide as high, at least 32 x 16"
         )
-    return normalised(Environment(file.stem, resampled(radiance)))
+    # Lens corrections leave slightly negative pixels in otherwise good files.
+    negative = int((radiance < 0).any(axis=-1).sum())
+    notes = (f"{negative} pixels of negative radiance count as dark",) if negative else ()
+    return normalised(Environment(file.stem, resampled(np.maximum(radiance, 0.0)), notes))
 
 
 def load_environments(uri: str | Path) -> list[Environment]:
@@ -110,6 +119,8 @@ class Found(NamedTuple):
 
     environments: list[Environment]
     left_out: list[tuple[Path, str]]
+    files: Sequence[Path] = ()
+    notes: Sequence[tuple[Path, str]] = ()
 
 
 def usable_environments(uri: str | Path) -> Found:
@@ -121,21 +132,29 @@ def usable_environments(uri: str | Path) -> Found:
         return Found(embedded_environments(), [])
     root = environments_folder(str(uri))
     if root.is_file():
-        return Found([load_environment(root)], [])
+        return _found({root: load_environment(root)}, [])
     files = sorted(file for file in root.rglob("*") if file.suffix.lower() in SUFFIXES)
     if not files:
         raise UserError(f"{uri}: no environment found; expected .hdr or .exr files in it")
-    environments: list[Environment] = []
-    left_out: list[tuple[Path, str]] = []
+    environments: dict[Path, Environment] = {}
+    damaged: list[tuple[Path, str]] = []
     for file in files:
         try:
-            environments.append(load_environment(file))
+            environments[file] = load_environment(file)
         except UserError as error:
-            left_out.append((file, str(error).removeprefix(f"{file}: ")))
-            if len(left_out) > SHARE * len(files):
+            damaged.append((file, str(error).removeprefix(f"{file}: ")))
+            if len(damaged) > SHARE * len(files):
                 raise
             log.warning("left out: %s", error)
-    return Found(environments, left_out)
+    # What a catalogue could not give is told too.
+    return _found(environments, [*((root / name, why) for name, why in set_aside(root)), *damaged])
+
+
+def _found(environments: dict[Path, Environment], left_out: list[tuple[Path, str]]) -> Found:
+    notes = [(file, note) for file, light in environments.items() for note in light.notes]
+    for file, note in notes:
+        log.warning("%s: %s", file, note)
+    return Found(list(environments.values()), left_out, list(environments), notes)
 
 
 def resampled(radiance: FloatArray, height: int = HEIGHT, width: int = WIDTH) -> FloatArray:
@@ -164,14 +183,15 @@ def resampled(radiance: FloatArray, height: int = HEIGHT, width: int = WIDTH) ->
 
 def _read(file: Path) -> FloatArray:
     """(h, w, 3) float32 of a .hdr or .exr file; UserError when it is damaged."""
+    from components.core.rendering.threads import threads_for_files
     from components.core.rendering.variant import mitsuba
 
     mi = mitsuba()
     refuse_bomb(file)
     try:
-        bitmap = mi.Bitmap(str(file)).convert(
-            mi.Bitmap.PixelFormat.RGB, mi.Struct.Type.Float32, srgb_gamma=False
-        )
+        with threads_for_files():
+            bitmap = mi.Bitmap(str(file))
+        bitmap = bitmap.convert(mi.Bitmap.PixelFormat.RGB, mi.Struct.Type.Float32, srgb_gamma=False)
         radiance = np.array(bitmap, dtype=np.float32)
     except (RuntimeError, ValueError, OSError) as error:
         raise UserError(
@@ -180,8 +200,7 @@ def _read(file: Path) -> FloatArray:
         ) from error
     if not np.isfinite(radiance).all():
         raise UserError(f"{file}: the environment holds NaN or infinite radiance; expected numbers")
-    # Lens corrections leave slightly negative pixels in otherwise good files.
-    return np.maximum(radiance, 0.0)
+    return radiance
 
 
 def _first_line(error: Exception) -> str:

@@ -18,6 +18,7 @@ from components.core.materials.grid import unpack
 from components.core.platform.config_types import Rendering
 from components.core.rendering.batch import Light
 from components.core.rendering.environments import load_environments
+from components.core.rendering.threads import prepare_with_share
 from components.core.rendering.workers import Failed, Workers
 
 Grid = npt.NDArray[np.float32]
@@ -56,7 +57,7 @@ class RenderPool:
         timeout: float,
         prepare: Callable[[Rendering, str], Callable[[Job], Image]] = prepare_renderer,
     ) -> None:
-        work = partial(prepare, rendering, environments)
+        work = partial(prepare_with_share, count, partial(prepare, rendering, environments))
         self._workers = Workers[Job, Image](work, count=count, timeout=timeout)
         self.failures: list[str] = []
 

@@ -13,7 +13,8 @@ from urllib.parse import urlparse
 
 
 class Server:
-    """Bodies by path, faults to show first, and the requests that came.
+    """Bodies by path, faults to show first, and the requests that came; tags are ETags by path,
+    links the next pages of paths.
 
     A fault is a status, "429 WHEN" with a Retry-After, "truncated" or "damaged".
     """
@@ -23,6 +24,8 @@ class Server:
         self.faults: dict[str, list[str]] = defaultdict(list)
         self.requests: list[tuple[str, dict[str, str]]] = []
         self.ranges = True
+        self.tags: dict[str, str] = {}
+        self.links: dict[str, str] = {}
         self.url = ""
 
     def put(self, path: str, body: bytes | dict[str, Any] | list[Any]) -> str:
@@ -59,12 +62,18 @@ def serving() -> Iterator[Server]:
                 return
             if fault == "damaged":
                 body = bytes(len(body))
-            asked = self.headers.get("Range", "") if server.ranges else ""
+            tag = server.tags.get(urlparse(self.path).path, "")
+            same = self.headers.get("If-Range", tag) == tag
+            asked = self.headers.get("Range", "") if server.ranges and same else ""
             first, _, last = asked.removeprefix("bytes=").partition("-")
             start, end = int(first or 0), min(int(last or len(body)) + 1, len(body))
             self.send_response(206 if asked else 200)
             self.send_header("Content-Length", str(end - start))
             self.send_header("Accept-Ranges", "bytes")
+            if tag:
+                self.send_header("ETag", tag)
+            if self.path in server.links:
+                self.send_header("Link", f'<{server.links[self.path]}>; rel="next"')
             if asked:
                 self.send_header("Content-Range", f"bytes {start}-{end - 1}/{len(body)}")
             self.end_headers()

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from components.core.catalogues import ambientcg
-from components.core.catalogues.address import materials_folder, parse
+from components.core.catalogues.address import materials_folders, parse
 from components.core.catalogues.ambientcg import Materials, unpack_maps
 from components.core.catalogues.download import Downloader
 from components.core.catalogues.item import collect
@@ -101,8 +101,10 @@ def test_addresses_name_count_seed_and_options() -> None:
         ("polyhaven://many", "no address"),
         ("polyhaven://5?seed=x", "no address"),
         ("ambientcg://5?resolution=1k", "knows seed and archive"),
+        ("ambientcg://5?archive=../1K", "has no archive '../1K'"),
+        ("matsynth://5?size=large", "has no size large"),
     ],
 )
 def test_a_wrong_address_is_told(uri: str, complaint: str) -> None:
     with pytest.raises(UserError, match=complaint):
-        materials_folder(uri)
+        materials_folders(uri)

@@ -11,7 +11,7 @@ from unittest import mock
 import pytest
 
 from components.core.catalogues.download import BLOCK, PATIENCE, USER_AGENT, Downloader
-from components.core.errors import UserError
+from components.core.errors import Unreachable, UserError
 from tests.core.catalogues.server import Server
 
 BODY = bytes(range(256)) * 1500
@@ -30,6 +30,7 @@ def test_a_file_arrives_under_its_name_with_nothing_beside_it(
     assert {path.name for path in tmp_path.iterdir()} == {"wall.png", ".wall.png.json"}
     (headers,) = server.asked("/wall.png")
     assert headers["user-agent"] == USER_AGENT
+    assert headers["accept-encoding"] == "identity"  # places in a packed body are other places
 
 
 def test_a_file_that_is_there_is_not_fetched_again(
@@ -96,13 +97,48 @@ def test_a_damaged_file_is_fetched_once_more_then_refused(
 def test_a_missing_file_is_refused_at_once(
     server: Server, downloader: Downloader, tmp_path: Path
 ) -> None:
-    with pytest.raises(UserError, match="status 404"):
+    with pytest.raises(UserError, match="status 404") as told:
         downloader.file(server.url + "/nothing.png", tmp_path / "nothing.png")
     assert len(server.asked("/nothing.png")) == 1
+    assert not isinstance(told.value, Unreachable)
+
+
+def test_a_download_goes_on_only_with_the_same_file(
+    server: Server, downloader: Downloader, tmp_path: Path
+) -> None:
+    hasty, url = Downloader(retries=0, backoff=0.0), server.put("/wall.png", BODY)
+    server.tags["/wall.png"] = '"one"'
+    server.faults["/wall.png"] = ["truncated"]
+    with pytest.raises(Unreachable):
+        hasty.file(url, tmp_path / "wall.png")
+    server.put("/wall.png", BODY[::-1])
+    server.tags["/wall.png"] = '"two"'
+    assert hasty.file(url, tmp_path / "wall.png").read_bytes() == BODY[::-1]
+    assert server.asked("/wall.png")[1]["if-range"] == '"one"'
+    assert {path.name for path in tmp_path.iterdir()} == {"wall.png", ".wall.png.json"}
+    (tmp_path / "wall.png").unlink()
+    server.faults["/wall.png"] = ["truncated"]  # of the same file: the rest is enough
+    assert downloader.file(url, tmp_path / "wall.png").read_bytes() == BODY[::-1]
+    assert server.asked("/wall.png")[3]["if-range"] == '"two"'
+    assert server.asked("/wall.png")[3]["range"] == f"bytes={BLOCK * (len(BODY) // 2 // BLOCK)}-"
+
+
+@pytest.mark.parametrize("fault", ["503", "429", "truncated"])
+def test_tries_are_counted_once(server: Server, tmp_path: Path, fault: str) -> None:
+    server.faults["/wall.png"] = [fault] * 99
+    server.put("/wall.png", BODY[: BLOCK // 2])
+    for call in (
+        lambda it: it.file(server.url + "/wall.png", tmp_path / "wall.png"),
+        lambda it: it.part(server.url + "/wall.png", 0, 100),
+    ):
+        before = len(server.requests)
+        with pytest.raises(Unreachable):
+            call(Downloader(retries=3, backoff=0.0))
+        assert len(server.requests) - before == 4
 
 
 def test_no_connection_is_one_sentence(downloader: Downloader, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="no connection"):
+    with pytest.raises(Unreachable, match="no connection"):
         downloader.file("http://127.0.0.1:9/wall.png", tmp_path / "wall.png")
     with pytest.raises(UserError, match="no connection"):
         downloader.json("http://127.0.0.1:9/assets")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from components.core.catalogues.item import Item, collect, set_aside
-from components.core.errors import UserError
+from components.core.errors import Unreachable, UserError
 
 
 class Shop:
@@ -16,8 +16,10 @@ class Shop:
 
     title = "Shop"
 
-    def __init__(self, count: int, broken: frozenset[str] = frozenset()) -> None:
-        self.count, self.broken = count, broken
+    def __init__(
+        self, count: int, broken: frozenset[str] = frozenset(), far: frozenset[str] = frozenset()
+    ) -> None:
+        self.count, self.broken, self.far = count, broken, far
         self.listed = 0
         self.fetched: list[str] = []
 
@@ -32,6 +34,8 @@ class Shop:
         self.fetched.append(item.id)
         if item.id in self.broken:
             raise UserError(f"{item.id}: it is broken")
+        if item.id in self.far:
+            raise Unreachable(f"{item.id}: no connection")
         (folder / "albedo.png").write_bytes(item.id.encode())
 
 
@@ -84,4 +88,14 @@ def test_more_than_a_few_such_items_stop_it(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"2 of 20 items cannot be had.*item009: it is broken"):
         collect(shop, tmp_path, 20, seed=0)
     assert "item010" not in shop.fetched
-    assert not list(tmp_path.glob("chosen*"))
+    assert not list(tmp_path.glob("choice*"))
+
+
+def test_what_is_merely_out_of_reach_is_never_set_aside(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="item004: no connection"):
+        collect(Shop(40, far=frozenset({"item004"})), tmp_path, 40, seed=0)
+    assert not list(tmp_path.glob("choice*"))
+    again = Shop(40)
+    folder = collect(again, tmp_path, 40, seed=0)
+    assert (len(names(folder)), set_aside(folder)) == (40, [])
+    assert "item003" not in again.fetched  # it was there

@@ -19,6 +19,8 @@ from components.core.materials.sources import load_material_folder, usable_sets
 from tests.core.catalogues.server import Server
 
 SHARD = "data/train-00000-of-00001.parquet"
+COMMIT = "0123abcd"
+SHARD_PATH = f"/datasets/{DATASET}/resolve/{COMMIT}/{SHARD}"
 
 
 def png(values: np.ndarray) -> dict[str, Any]:
@@ -56,10 +58,14 @@ def hub(server: Server) -> str:
 def serve(server: Server, rows: list[dict[str, Any]]) -> str:
     stream = io.BytesIO()
     parquet.write_table(pa.Table.from_pylist(rows), stream, row_group_size=4)
-    base = f"/datasets/{DATASET}/resolve/main/"
-    server.put(base + SHARD, stream.getvalue())
-    listing = [{"path": SHARD}, {"path": "data/test-00000-of-00001.parquet"}, {"path": "data/x"}]
-    server.put(f"/api/datasets/{DATASET}/tree/main/data", listing)
+    server.put(SHARD_PATH, stream.getvalue())
+    api = f"/api/datasets/{DATASET}"
+    server.put(f"{api}/revision/main", {"sha": COMMIT})
+    server.put(f"{api}/tree/{COMMIT}/data", [{"path": "data/test-00000-of-00001.parquet"}])
+    # What there is to read is on the second page.
+    server.links[f"{api}/tree/{COMMIT}/data"] = server.put(
+        f"{api}/tree/{COMMIT}/data?cursor=2", [{"path": SHARD}, {"path": "data/x"}]
+    )
     return server.url
 
 
@@ -85,9 +91,32 @@ def test_chosen_materials_become_material_sets(
     assert all(m.metadata["defaults"] == [] for m in materials)
     heights = np.unique(materials[0].height * 65535)
     assert len(heights) > 200  # 16 bits, not 8, survive the reduction
+    assert {material.metadata["revision"] for material in materials} == {COMMIT}
 
 
-SHARD_PATH = f"/datasets/{DATASET}/resolve/main/{SHARD}"
+def test_a_row_group_is_read_once_for_all_its_materials(
+    server: Server, hub: str, downloader: Downloader, tmp_path: Path
+) -> None:
+    catalogue = Materials(downloader, size=16, hub=hub)
+    items = catalogue.items()
+    listing = len(server.requests)
+    catalogue.fetch(items[0], tmp_path)
+    group = len(server.requests) - listing
+    assert group > 1
+    catalogue.fetch(items[1], tmp_path)  # its neighbour
+    assert len(server.requests) - listing == group
+    before = len(server.requests)
+    collect(Materials(downloader, size=16, hub=hub), tmp_path, 20, seed=0)
+    assert len(server.requests) - before == listing + 10 * group
+
+
+@pytest.mark.parametrize("answer", [{"error": "gone"}, ["main"]])
+def test_a_hub_of_another_form_is_one_sentence(
+    server: Server, hub: str, downloader: Downloader, answer: Any
+) -> None:
+    server.put(f"/api/datasets/{DATASET}/revision/main", answer)
+    with pytest.raises(UserError, match="MatSynth: the catalogue answers in another form"):
+        Materials(downloader, hub=hub).items()
 
 
 @pytest.mark.parametrize("fault", ["429", "500", "truncated"])

@@ -3,6 +3,8 @@
 import hashlib
 import io
 import json
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ import pytest
 from PIL import Image
 
 from components.core.catalogues.download import Downloader
-from components.core.catalogues.item import categorised, choose, collect
+from components.core.catalogues.item import categorised, choose, collect, set_aside
 from components.core.catalogues.polyhaven import Environments, Textures
 from components.core.errors import UserError
 from components.core.materials.sources import load_material_folder
@@ -88,7 +90,7 @@ def test_an_interrupted_collection_goes_on(
     with pytest.raises(UserError, match="404"):
         collect(textures, tmp_path, 2, seed=0)
     assert [p.name for p in (tmp_path / "items").glob("[!.]*")] == ["oak_planks"]
-    assert not list(tmp_path.glob("chosen*"))
+    assert not list(tmp_path.glob("choice*"))
     chosen = collect(textures, tmp_path, 2, seed=0)
     assert len(load_material_folder(str(chosen), 16)) == 2
     assert len(server.asked("/dl/oak_planks_diff_1k.png")) == 1
@@ -117,10 +119,21 @@ def test_a_hostile_id_never_becomes_a_path(
 
 
 def test_a_larger_choice_contains_the_smaller(textures: Textures) -> None:
-    items = textures.items() * 20
+    items = [replace(textures.items()[0], id=f"wall_{n:02d}") for n in range(40)]
     small, large = (choose(items, count, seed=3) for count in (5, 12))
     assert len(large) == 12
     assert all(item in large for item in small)
+    assert large != choose(items, 12, seed=4)
+
+
+def test_a_choice_hardly_changes_when_the_catalogue_grows(textures: Textures) -> None:
+    items = [replace(textures.items()[0], id=f"wall_{n:02d}") for n in range(40)]
+    before = choose(items[:25] + items[26:], 12, seed=3)
+    after = choose(items, 12, seed=3)
+    assert len([item for item in before if item not in after]) <= 1
+    # Each seems as likely as any other.
+    often = Counter(item.id for seed in range(200) for item in choose(items, 12, seed))
+    assert all(30 < often[item.id] < 95 for item in items)
 
 
 @pytest.mark.parametrize(
@@ -136,3 +149,28 @@ def test_categories_come_from_the_name_then_the_tags(
     name: str, hints: tuple[list[str], ...], category: str
 ) -> None:
     assert categorised(name, *hints) == category
+
+
+@pytest.mark.parametrize(
+    "answer", [{"red_wall": {"title": "Red Wall"}}, {"red_wall": "gone"}, ["red_wall"]]
+)
+def test_answers_of_another_form_are_one_sentence(
+    server: Server, downloader: Downloader, tmp_path: Path, answer: Any
+) -> None:
+    server.put("/assets", answer)
+    with pytest.raises(UserError, match="Poly Haven textures: the catalogue answers in another"):
+        collect(Textures(downloader, "1k", server.url), tmp_path, 1, seed=0)
+
+
+def test_one_item_whose_files_are_of_another_form_is_set_aside(
+    server: Server, downloader: Downloader, tmp_path: Path
+) -> None:
+    names = [f"wall_{n:02d}" for n in range(20)]
+    server.put("/assets", {name: {"name": "Brick wall"} for name in names})
+    for name in names:
+        texture(server, name, (150, 50, 40))
+    server.put("/files/wall_07", {"Diffuse": {"1k": {"png": {"address": "elsewhere"}}}})
+    chosen = collect(Textures(downloader, "1k", server.url), tmp_path, 20, seed=0)
+    ((left_out, reason),) = set_aside(chosen)
+    assert left_out == "wall_07"
+    assert "another form" in reason

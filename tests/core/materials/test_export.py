@@ -157,12 +157,21 @@ def test_trimesh_reads_the_maps_and_the_tile_back(tmp_path: Path) -> None:
     np.testing.assert_allclose(packed[..., 0], occlusion(made.height), atol=0.003)
 
 
-def test_materialx_accepts_the_document(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [
+        ("brick", "brick"),
+        ("old-red-brick-wall", "old_red_brick_wall"),
+        ("surface", "material_surface"),
+        ("2 mm \u00e9tain & <zinc>", "material_2_mm__tain____zinc_"),
+    ],
+)
+def test_materialx_accepts_the_document(tmp_path: Path, given: str, name: str) -> None:
     import MaterialX
 
-    write_mtlx(material(), tmp_path / "m", "brick")
+    write_mtlx(material(), tmp_path / "m", given)
     document = MaterialX.createDocument()
-    MaterialX.readFromXmlFile(document, str(tmp_path / "m/brick.mtlx"))
+    MaterialX.readFromXmlFile(document, str(tmp_path / f"m/{given}.mtlx"))
     library = MaterialX.createDocument()
     MaterialX.loadLibraries(
         MaterialX.getDefaultDataLibraryFolders(), MaterialX.getDefaultDataSearchPath(), library
@@ -171,7 +180,7 @@ def test_materialx_accepts_the_document(tmp_path: Path) -> None:
     valid, complaints = document.validate()
     assert valid, complaints
     by_normals, displaced = document.getMaterialNodes()
-    assert (by_normals.getName(), displaced.getName()) == ("brick", "brick_displaced")
+    assert (by_normals.getName(), displaced.getName()) == (name, f"{name}_displaced")
     # The relief is in one of the two places, never in both.
     for node, normal, displacement in ((by_normals, True, False), (displaced, False, True)):
         surface = node.getConnectedNode("surfaceshader")

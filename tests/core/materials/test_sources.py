@@ -5,8 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from components.core.errors import UserError
+from components.core.materials import headers
 from components.core.materials.files import save_material
 from components.core.materials.headers import pixel_size, refuse_bomb
 from components.core.materials.material import Material
@@ -241,6 +243,59 @@ def test_maps_of_different_sizes_become_one_size(tmp_path: Path) -> None:
     assert np.isfinite(material.normal()).all()
 
 
+def test_doubtful_maps_are_told(tmp_path: Path) -> None:
+    write(tmp_path / "albedo.png", 90, size=32)
+    write(tmp_path / "depth.png", np.full((16, 16), 64, np.uint8))
+    told = notes(tmp_path)
+    assert "albedo.png: has one channel, so its colours are greys" in told
+    assert "depth.png: a depth, so read as an inverted height" in told
+    assert "depth.png: 16 x 16 pixels, but the albedo 32 x 32: all are brought to one size" in told
+    np.testing.assert_allclose(load_pbr_set(tmp_path).height, 1 - 64 / 255, atol=1e-6)
+
+
+def test_which_way_colours_were_read_is_told(tmp_path: Path) -> None:
+    codes = np.full((8, 8), 16384, np.uint16)
+    write(tmp_path / "deep/albedo.png", codes)
+    assert "has 16 bits, which some write linear; its colours are read as sRGB" in notes(
+        tmp_path / "deep"
+    )
+    np.testing.assert_allclose(load_pbr_set(tmp_path / "deep").albedo, 16384 / 65535, atol=1e-6)
+    linear = PngInfo()
+    linear.add(b"gAMA", (100_000).to_bytes(4, "big"))
+    (tmp_path / "linear").mkdir()
+    Image.new("RGB", (8, 8), (51, 51, 51)).save(tmp_path / "linear/albedo.png", pnginfo=linear)
+    assert "its header says gamma 1, so its colours are read as linear" in notes(
+        tmp_path / "linear"
+    )
+    found = load_pbr_set(tmp_path / "linear").albedo
+    np.testing.assert_allclose(found, linear_to_srgb(np.full((8, 8, 3), 0.2)), atol=1e-5)
+    write(tmp_path / "plain/albedo.png", (51, 51, 51))
+    assert notes(tmp_path / "plain") == ""
+
+
+def test_maps_of_different_shapes_are_refused(tmp_path: Path) -> None:
+    """Each cropped to its own centre, a joint's height would lie beside the joint."""
+    Image.new("RGB", (32, 16), (9, 9, 9)).save(tmp_path / "albedo.png")
+    height = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    write(tmp_path / "height.png", height)
+    with pytest.raises(UserError, match=r"height\.png has 16 x 16 pixels, but the albedo 32 x 16"):
+        load_pbr_set(tmp_path)
+    write(tmp_path / "height.png", height.repeat(2, axis=1))
+    assert load_pbr_set(tmp_path).size == (16, 16)
+    write(tmp_path / "height.png", 7)  # the same everywhere, so that nothing can lie elsewhere
+    assert np.allclose(load_pbr_set(tmp_path).height, 7 / 255)
+
+
+def test_integers_of_more_than_sixteen_bits_are_refused(tmp_path: Path) -> None:
+    write(tmp_path / "albedo.png", (9, 9, 9))
+    codes = np.linspace(0, 65535, 64).astype(np.int32).reshape(8, 8)
+    Image.fromarray(codes).save(tmp_path / "height.tif")
+    np.testing.assert_allclose(load_pbr_set(tmp_path).height, codes / 65535, atol=1e-6)
+    Image.fromarray(codes * 20000).save(tmp_path / "height.tif")
+    with pytest.raises(UserError, match=r"height\.tif: holds integers of 32 bits"):
+        load_pbr_set(tmp_path)
+
+
 @pytest.mark.parametrize("content", [b"", b"\x89PNG\r\n\x1a\n"])
 def test_an_empty_or_cut_map_is_named(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "albedo.png").write_bytes(content)
@@ -249,10 +304,14 @@ def test_an_empty_or_cut_map_is_named(tmp_path: Path, content: bytes) -> None:
 
 
 def test_a_decompression_bomb_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Up to Pillow's limit by ours; beyond it Pillow opens nothing, which is told likewise."""
     write(tmp_path / "albedo.png", (90, 60, 30), size=64)
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
-    with pytest.raises(UserError, match=r"albedo\.png"):
-        load_pbr_set(tmp_path)
+    for module, name, value in ((headers, "MAX_PIXELS", 4095), (Image, "MAX_IMAGE_PIXELS", 100)):
+        monkeypatch.setattr(module, name, value)
+        with pytest.raises(UserError, match=r"albedo\.png: .*pixels are too many; expected at"):
+            load_pbr_set(tmp_path)
+        monkeypatch.undo()
+    assert load_pbr_set(tmp_path).size == (64, 64)
 
 
 def test_no_albedo_is_a_clear_error(tmp_path: Path) -> None:

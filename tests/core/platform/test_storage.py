@@ -9,7 +9,13 @@ import pytest
 
 from components.core.errors import UserError
 from components.core.materials.shards import Sample, stream, write_shard
-from components.core.platform.storage import fingerprint, local_path, open_stream, upload
+from components.core.platform.storage import (
+    addresses,
+    fingerprint,
+    local_path,
+    open_stream,
+    upload,
+)
 
 
 @pytest.fixture
@@ -95,3 +101,19 @@ def test_shards_are_streamed_from_s3_as_from_disk(bucket: str, tmp_path: Path) -
             np.testing.assert_array_equal(one.grid, other.grid)
     with pytest.raises(UserError, match="cannot be read"):
         open_stream(f"{bucket}/00009.tar")
+
+
+def test_several_addresses_are_told_from_names_with_commas(tmp_path: Path) -> None:
+    odd, plain = tmp_path / "a,/b", tmp_path / "c"
+    for folder in (odd, plain):
+        folder.mkdir(parents=True)
+    assert addresses("") == []
+    assert addresses(str(odd)) == [str(odd)]
+    assert addresses(f"{plain},{plain}/x, y") == [str(plain), f"{plain}/x, y"]
+    assert addresses("s3://bucket/a,b") == ["s3://bucket/a,b"]
+    both = f"matsynth://4000?size=1024, ambientcg://500,{plain}"
+    assert addresses(both) == ["matsynth://4000?size=1024", "ambientcg://500", str(plain)]
+    before = fingerprint(both)
+    (plain / "albedo.png").write_bytes(b"a")
+    assert fingerprint(both) != before
+    assert fingerprint("ambientcg://500,matsynth://40") != fingerprint("ambientcg://500")

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from components.core.catalogues.item import SET_ASIDE
 from components.core.errors import UserError
 from components.core.rendering.embedded import KINDS, embedded_environments
 from components.core.rendering.environments import (
@@ -21,6 +22,7 @@ from components.core.rendering.variant import mitsuba
 
 
 def write_hdr(path: Path, radiance: np.ndarray) -> None:
+    path.parent.mkdir(exist_ok=True)
     mitsuba().Bitmap(radiance.astype(np.float32)).write(str(path))
 
 
@@ -135,9 +137,19 @@ def test_negative_radiance_counts_as_dark(tmp_path: Path) -> None:
     radiance[4:8, 4:8], dark[4:8, 4:8] = -3.0, 0.0
     for name, image in (("negative", radiance), ("dark", dark)):
         write_hdr(tmp_path / f"{name}.exr", image)
-    one, other = (load_environment(tmp_path / f"{n}.exr").radiance for n in ("negative", "dark"))
-    np.testing.assert_array_equal(one, other)
-    assert one.min() >= 0
+    one, other = (load_environment(tmp_path / f"{n}.exr") for n in ("negative", "dark"))
+    np.testing.assert_array_equal(one.radiance, other.radiance)
+    assert one.radiance.min() >= 0
+    assert (one.notes, other.notes) == (("16 pixels of negative radiance count as dark",), ())
+    found = usable_environments(tmp_path)
+    assert [(file.name, note) for file, note in found.notes] == [("negative.exr", one.notes[0])]
+    assert [file.name for file in found.files] == ["dark.exr", "negative.exr"]
+
+
+def test_what_a_catalogue_could_not_give_is_told(tmp_path: Path) -> None:
+    write_hdr(tmp_path / "field" / "field.exr", np.ones((32, 64, 3)))
+    (tmp_path / SET_ASIDE).write_text('{"id": "moor", "reason": "moor: status 404"}\n')
+    assert usable_environments(tmp_path).left_out == [(tmp_path / "moor", "moor: status 404")]
 
 
 def test_one_bad_file_of_a_folder_is_set_aside_and_one_given_alone_refused(

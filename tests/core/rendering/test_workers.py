@@ -3,7 +3,7 @@
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from functools import partial
 from pathlib import Path
 
@@ -13,6 +13,8 @@ import pytest
 
 from components.core.errors import UserError
 from components.core.materials.library.catalogue import sample
+from components.core.rendering import workers as module
+from components.core.rendering.threads import cores, prepare_with_share
 from components.core.rendering.workers import Failed, Workers
 
 
@@ -83,7 +85,87 @@ def test_rendered_images_do_not_depend_on_the_worker_and_memory_stays_flat() -> 
     with Workers[int, np.ndarray](rendering, count=2, lifetime=3) as workers:
         for number, image in workers.run(range(8)):
             np.testing.assert_array_equal(image, images[number])
-    assert resident[1] - resident[0] < 20e6
+    assert resident[1] - resident[0] < 10e6
+
+
+@pytest.mark.long
+def test_memory_stays_flat_over_two_thousand_images() -> None:
+    with Workers[int, np.ndarray](rendering, count=1, lifetime=10_000) as workers:
+        process = psutil.Process(workers._workers[0].process.pid)
+        resident = {n: process.memory_info().rss for n, _ in workers.run(range(2100))}
+    assert resident[2099] - resident[99] < 10e6
+
+
+def threads() -> Callable[[int], tuple[int, bytes]]:
+    import drjit
+
+    render = rendering()
+    return lambda job: (drjit.thread_count(), render(job).tobytes())
+
+
+def test_processes_share_the_cores_and_threads_do_not_show() -> None:
+    found = []
+    for processes in (1, cores()):
+        prepare = partial(prepare_with_share, processes, threads)
+        with Workers[int, tuple[int, bytes]](prepare, count=1) as workers:
+            found.append([answer for _, answer in workers.run(range(4))])
+    counts, images = zip(*[zip(*answers, strict=True) for answers in found], strict=True)
+    assert counts == ((cores(),) * 4, (1,) * 4)
+    assert images[0] == images[1]
+
+
+def hung() -> Callable[[np.ndarray], int]:
+    time.sleep(600.0)
+    return len
+
+
+def test_a_start_that_hangs_is_found_out_however_large_the_job(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Deadlocks if the job is handed over to a process that does not read yet."""
+    monkeypatch.setattr(module, "STARTING", 1.0)
+    with Workers[np.ndarray, int](hung, count=1, timeout=600.0) as workers:
+        ((_, late),) = workers.run([np.zeros(1 << 21)])
+    assert late == Failed(0, "it took longer than 1 seconds")
+
+
+def slow() -> Callable[[int], int]:
+    def work(job: int) -> int:
+        time.sleep(0.2 * (job % 2))
+        return job
+
+    return work
+
+
+def test_a_run_that_is_left_early_leaves_nothing_to_the_next() -> None:
+    with Workers[int, int](slow, count=2) as workers:
+        for _ in workers.run(range(100, 140)):
+            break
+        assert dict(workers.run(range(4))) == {n: n for n in range(4)}
+
+
+def stepping() -> Callable[[int], Generator[str, None, int]]:
+    def work(job: int) -> Generator[str, None, int]:
+        for letter in "abc":
+            yield letter
+            if (job, letter) == (1, "b"):
+                os.abort()
+            if (job, letter) == (2, "c"):
+                raise ValueError("no such light")
+            time.sleep(600.0 if (job, letter) == (3, "a") else 0.5)
+        return job
+
+    return work
+
+
+def test_a_job_of_many_steps_tells_at_which_it_failed_and_has_time_for_each() -> None:
+    with Workers[int, int](stepping, count=2, attempts=1) as workers:
+        list(workers.run([0, 0]))  # so that both have started
+        workers.timeout = 1.2  # a whole job takes longer
+        found = dict(workers.run(range(4)))
+    assert found[0] == 0
+    steps = {job: answer.step for job, answer in found.items() if isinstance(answer, Failed)}
+    assert steps == {1: "b", 2: "c", 3: "a"}
 
 
 def test_the_processes_end_with_the_context() -> None:

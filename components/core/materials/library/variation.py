@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from components.core.materials.material import FloatArray, Material
 from components.core.materials.noise import blurred, smoothstep, spectral
-from components.core.materials.seam import material_seam
+from components.core.materials.seam import tiles
 
 Mask = NDArray[np.floating]
 
@@ -21,8 +21,6 @@ TURNABLE = frozenset(
      "pebble", "rock", "stone"}
 )  # fmt: skip
 """Categories that have no up and down: mirroring them top to bottom looks as real."""
-TILES = 1.6
-"""The `material_seam` up to which a material is laid as tiles; the library's stay below."""
 HUE = np.deg2rad(3.5)
 """Deviation of the hue, twice of which is the most: red at 12 degrees already looks orange."""
 
@@ -35,8 +33,8 @@ def variation(material: Material, rng: np.random.Generator) -> Material:
     worn smooth. Large tiles (256 pixels and more, as material sets bring) may be repeated twice,
     which halves the scale.
     """
-    tiles = material_seam(material) <= TILES
-    piece = _shifted(material, rng) if tiles else _cut(material, rng)
+    seamless = tiles(material)
+    piece = _shifted(material, rng) if seamless else _cut(material, rng)
     maps = piece.maps()
     if rng.random() < 0.5:
         maps = {name: values[:, ::-1] for name, values in maps.items()}
@@ -58,7 +56,7 @@ def variation(material: Material, rng: np.random.Generator) -> Material:
         metallic=np.ascontiguousarray(maps["metallic"]),
     )
     large = len(height) >= 256
-    return _repeated(varied) if tiles and large and rng.random() < 0.3 else varied
+    return _repeated(varied) if seamless and large and rng.random() < 0.3 else varied
 
 
 def _recoloured(albedo: FloatArray, dirt: Mask, wear: Mask, rng: np.random.Generator) -> FloatArray:
