@@ -28,7 +28,7 @@ def sources(
     if "photo_retrieval" in artifacts:
         found.append(("photographs", _photographs(artifacts, parameters.get("photos", ""))))
     if "environments" in details:
-        found.append(("light", _environments(details, parameters.get("environments", ""))))
+        found.append(("light", _environments(dataset, details, parameters.get("environments", ""))))
     if "annotation_sync" in artifacts:
         found.append(("labels by", _annotations(artifacts)))
     if "realism_labels" in artifacts:
@@ -44,10 +44,16 @@ def files_set_aside(artifacts: Artifacts, dataset: Sequence[Path]) -> list[dict[
     return [row for folder in folders for row in read_lines(folder / "rejected.jsonl")]
 
 
-def _materials(dataset: Sequence[Path], uri: str) -> str:
+def _counts(dataset: Sequence[Path]) -> Counter[str]:
+    """What the parts of the data set counted, together."""
     counts: Counter[str] = Counter()
     for part in dataset:
         counts.update(read_json(part / "counts.json"))
+    return counts
+
+
+def _materials(dataset: Sequence[Path], uri: str) -> str:
+    counts = _counts(dataset)
     bases = [f"{counts['library']} materials of the procedural library"]
     if uri:
         aside = counts["materials_set_aside"]
@@ -56,7 +62,8 @@ def _materials(dataset: Sequence[Path], uri: str) -> str:
         note += f", {noted} of them read with a doubt (notes.jsonl)" if noted else ""
         bases.append(f"{counts['materials']} from {uri}{note}")
     made = f"{counts['grids']} grids and {counts['renderings']} renderings of their variations"
-    return f"{' and '.join(bases)}: {made}"
+    lost = counts["grids_failed"]
+    return f"{' and '.join(bases)}: {made}" + (f", {lost} could not be made" if lost else "")
 
 
 def _photographs(artifacts: Artifacts, uri: str) -> str:
@@ -72,9 +79,14 @@ def _photographs(artifacts: Artifacts, uri: str) -> str:
     return f"{searched} photographs from {uri}: {kept} kept by the search{note}"
 
 
-def _environments(details: Mapping[str, Any], uri: str) -> str:
-    count = details["environments"]
-    return f"{count} environments from {uri}" if uri else f"{count} environments, embedded"
+def _environments(dataset: Sequence[Path], details: Mapping[str, Any], uri: str) -> str:
+    count, counts = details["environments"], _counts(dataset)
+    if not uri:
+        return f"{count} environments, embedded"
+    aside, noted = counts["environments_set_aside"], counts["environments_noted"]
+    note = f" ({aside} files set aside)" if aside else ""
+    note += f", {noted} of them read with a doubt (notes.jsonl)" if noted else ""
+    return f"{count} environments from {uri}{note}"
 
 
 def _annotations(artifacts: Artifacts) -> str:
