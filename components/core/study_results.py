@@ -51,7 +51,7 @@ class StudyResults:
 
 def read_results(file: Path, told: str) -> StudyResults:
     """The results without flagged participants; UserError, which begins with `told`, for another
-    file. The interval of a share draws participants, or is Wilson's where there are too few."""
+    file. The interval of a share is the wider of Wilson's and one that draws participants."""
     try:
         found = json.loads(file.read_text("utf-8"))
         found = found.get("unflagged", found)
@@ -73,8 +73,10 @@ def read_results(file: Path, told: str) -> StudyResults:
 
 
 def _share(name: str, values: Mapping[str, Any]) -> Share:
-    low, high = values.get("clustered95") or values["wilson95"]
-    return Share(name, int(values["count"]), float(values["share"]), float(low), float(high))
+    # A few people of one mind do not differ at all, which says nothing of others: the wider one.
+    bounds = [values["wilson95"], values.get("clustered95") or values["wilson95"]]
+    low, high = min(float(b[0]) for b in bounds), max(float(b[1]) for b in bounds)
+    return Share(name, int(values["count"]), float(values["share"]), low, high)
 
 
 def _wins(values: Mapping[str, Any]) -> tuple[tuple[str, str], Wins]:

@@ -120,6 +120,7 @@ class Direct:
                 values[~np.isfinite(values)] = np.nan
                 if not len(known):
                     return values
+                del rewards_b  # and its graph, before the next one is made
                 rewards_b = self._judge(reward, rollout[known.tolist()], numbers[known])
             (-rewards_b.sum() / len(values) * share).backward()
         return values

@@ -15,8 +15,10 @@ import numpy.typing as npt
 
 Scores = Sequence[float] | npt.NDArray[np.floating[Any]]
 
-ERRORS = 2.0
-"""Standard errors by which the mean must have fallen to be more than noise."""
+ERRORS = 3.0
+"""Standard errors by which the mean must have fallen to be more than noise. The best of some ten
+measurements owes part of its height to chance: with two errors, one run in six in which nothing
+changed would have ended below it."""
 
 
 def fell(start: npt.ArrayLike, now: npt.ArrayLike) -> bool:
@@ -66,6 +68,10 @@ class EarlyStop:
     def behind(self, gold_n: Scores) -> bool:
         """Whether a measurement (N,) is below the best one, beyond noise."""
         return self.best is not None and fell(self.best, gold_n)
+
+    def ends_behind(self, gold_n: Scores) -> bool:
+        """Whether the last measurement (N,) completes a fall as long as the patience."""
+        return self.active and self.below + 1 >= self.patience and self.behind(gold_n)
 
     def state(self) -> dict[str, Any]:
         """For a checkpoint."""

@@ -44,7 +44,7 @@ class Heldout:
         self._policy, self._scoring, self._config, self._group = policy, scoring, config, group
         self._prompts, self._categories = list(prompts), categories
         self._pause = pause
-        self.start: dict[str, list[float]] = {}  # each sample's first known score, by scorer
+        self.start: dict[str, list[float]] = {}  # the first scores, by scorer
 
     def measure(self, clock: Clock) -> tuple[Row, FloatArray]:
         """Metrics of the held-out rewards, and the gold scores (N,), NaN where there is none."""
@@ -81,11 +81,12 @@ class Heldout:
         return row, found.scores[GOLD]
 
     def _first(self, name: str, scores_n: FloatArray) -> FloatArray:
-        """The scores (N,) that changes are counted from: a sample's first that was not dropped."""
-        start = np.array(self.start.get(name, scores_n), np.float64)
-        start = np.where(np.isfinite(start), start, scores_n)
-        self.start[name] = [float(value) for value in start]
-        return start
+        """The first measurement's scores (N,), which changes are counted from.
+
+        A sample that was lost there has no change: one since a later measurement is another thing.
+        """
+        start = self.start.setdefault(name, [float(value) for value in scores_n])
+        return np.array(start, np.float64)
 
     @property
     def shows(self) -> bool:

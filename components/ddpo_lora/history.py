@@ -14,8 +14,11 @@ if TYPE_CHECKING:
 #: measurement, with the 95 % interval heldout_change_low to _high, and heldout_gold_change in the
 #: same way; heldout_common_reward, by the reward with total variation, if another is trained on.
 #: stopped in the epoch that ended a run early; restored in the last row if an earlier adapter, of
-#: a better gold score, took the last one's place.
+#: a better gold score, took the last one's place, and given_up_ with each of `GIVEN_UP` if only the
+#: last measurement said so.
 Row = dict[str, Any]
+
+GIVEN_UP = ("heldout_reward", "heldout_gold_reward")
 
 CURVES = {
     "train_reward": "training prompts",

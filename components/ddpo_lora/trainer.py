@@ -34,7 +34,7 @@ from components.ddpo_lora.dropped import check_dropped
 from components.ddpo_lora.early_stop import EarlyStop
 from components.ddpo_lora.gathering import Gathered, alone, gathered
 from components.ddpo_lora.heldout import Heldout
-from components.ddpo_lora.history import Row
+from components.ddpo_lora.history import GIVEN_UP, Row
 from components.ddpo_lora.interruption import Interruption
 from components.ddpo_lora.metrics import reward_metrics
 from components.ddpo_lora.parallel import Group
@@ -153,10 +153,13 @@ class Trainer:
         if self._stopping.over:
             load_best(self._work, self.update.parameters)
         row, gold = self.heldout.measure(clock)
-        if self._stopping.active and not self._stopping.over and self._stopping.behind(gold):
+        if self._stopping.over:
+            row |= {"restored": 1.0}
+        elif self._stopping.ends_behind(gold):
             self._reporter.say("the gold score has fallen: returning to the best adapter before")
             load_best(self._work, self.update.parameters)
-            row = self.heldout.measure(clock)[0] | {"restored": 1.0}
+            given_up = {f"given_up_{key}": row[key] for key in GIVEN_UP}
+            row = self.heldout.measure(clock)[0] | {"restored": 1.0, **given_up}
         self._save_strip(epoch)
         return {"epoch": epoch, **row, "seconds": clock.seconds}
 

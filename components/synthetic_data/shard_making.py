@@ -46,7 +46,7 @@ def make_shards(plan: Plan, environments: str, folder: Path) -> list[Path]:
         work, processes, SHARDS_A_PROCESS, plan.config.sample_timeout, attempts=1
     )
     with workers:
-        for file, lines in track(_made(workers, missing), "shards", len(missing)):
+        for file, lines in track(_made(workers, missing, losses), "shards", len(missing)):
             text = "".join(json.dumps(line) + "\n" for line in lines)
             write_whole(index_of(file), text.encode())
             losses.count(lines)
@@ -74,15 +74,20 @@ class Losses:
         """Look through the lines of one more shard."""
         reasons = [str(line["failed"]) for line in lines if "failed" in line]
         self.found += len(reasons)
-        if self.found > max(1.0, SHARE * self.samples):
+        self.check(0, reasons[-1] if reasons else "")
+
+    def check(self, unfinished: int, reason: str) -> None:
+        """Judge what was counted, and what shards that are not finished have lost so far."""
+        lost = self.found + unfinished
+        if lost > max(1.0, SHARE * self.samples):
             raise RuntimeError(
-                f"{self.found} of {self.samples} grids could not be made, over {SHARE:.0%}; "
-                f"the last: {reasons[-1]}"
+                f"{lost} of {self.samples} grids could not be made, over {SHARE:.0%}; "
+                f"the last: {reason}"
             )
 
 
 def _made(
-    workers: Workers[Shard, Lines], missing: Mapping[int, Path]
+    workers: Workers[Shard, Lines], missing: Mapping[int, Path], losses: Losses
 ) -> Iterator[tuple[Path, Lines]]:
     """Every shard's file and lines, as they are done."""
     left_out: dict[int, dict[int, str]] = {number: {} for number in missing}
@@ -94,6 +99,7 @@ def _made(
         for place, answer in workers.run(jobs):
             number = waiting[place]
             if not isinstance(answer, Failed):
+                left_out.pop(number)
                 yield missing[number], answer
                 continue
             again.append(number)
@@ -103,4 +109,6 @@ def _made(
                 if answer.step is None:
                     raise RuntimeError(f"shard {number} could not be made: {answer.reason}")
                 left_out[number][answer.step] = answer.reason
+                # What always fails would else be found out a whole shard at a time.
+                losses.check(sum(map(len, left_out.values())), answer.reason)
         waiting = again

@@ -20,6 +20,7 @@ from components.core.materials.grid import pack_uint8
 from components.core.materials.material import Material
 from components.core.materials.prompts import is_heldout, prompt_of
 from components.core.materials.shards import Sample, ShardWriter
+from components.core.platform.full_disk import naming_full_disk
 from components.core.platform.seeds import derive_seed
 from components.synthetic_data.plan import Maker, Plan
 
@@ -51,7 +52,10 @@ def prepare(plan: Plan, environments: str) -> Callable[[Shard], Generator[int, N
 
     def make_shard(shard: Shard) -> Generator[int, None, Lines]:
         failed = dict(shard.left_out)
-        with ShardWriter(shard.file) as writer:
+        with (
+            naming_full_disk(shard.file.parent, " while writing grids"),
+            ShardWriter(shard.file) as writer,
+        ):
             for number in plan.numbers(shard.number):
                 if number in failed:
                     continue

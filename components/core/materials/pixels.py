@@ -54,12 +54,14 @@ def read_raw(path: Path) -> Raw:
     try:
         with Image.open(path) as image:
             refuse_size(path, image.size)
+            # 16-bit colours come as 8: only what is still to be decoded tells.
+            deep = image.mode.startswith("I") or any("16" in str(tile[3]) for tile in image.tile)
             image.load()
             if image.mode == "F":
                 return _finite(np.asarray(image, np.float32), [])
             notes = ["its alpha channel is not used"] if _see_through(image) else []
             linear = float(image.info.get("gamma", 0.0)) >= LINEAR
-            return Raw(_floats(image, path), False, notes, linear, image.mode.startswith("I"))
+            return Raw(_floats(image, path), False, notes, linear, deep)
     except Image.DecompressionBombError as error:
         raise UserError(
             f"{path}: its pixels are too many; expected at most {MAX_PIXELS}, so give a smaller "
