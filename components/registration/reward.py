@@ -27,7 +27,8 @@ def assemble_reward(folder: Path, artifact: Path) -> str:
         shutil.copytree(source / scorer, folder / scorer)
     for name in FILES:
         shutil.copyfile(source / name, folder / name)
-    keep_clip(json.loads((folder / "clip.json").read_text("utf-8"))["uri"], folder / CLIP)
+    clip = json.loads((folder / "clip.json").read_text("utf-8"))
+    keep_clip(clip["uri"], folder / CLIP, clip.get("weights", ""))
     return hash_folder(folder)
 
 

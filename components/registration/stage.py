@@ -189,6 +189,8 @@ def assemble(
     details = json.loads((open_artifact(evaluation, "evaluation") / "details.json").read_text())
     clip = json.loads((reward / "clip.json").read_text("utf-8"))
     settings = {"name": name, **details["sampling"], "clip": clip["uri"]}
+    if "weights" in clip:
+        settings["weights"] = clip["weights"]
     shutil.rmtree(folder, ignore_errors=True)
     unneeded = shutil.ignore_patterns(MANIFEST, "history.jsonl", "strips.png")
     shutil.copytree(parts["base"], folder / "base", ignore=unneeded)
@@ -198,6 +200,6 @@ def assemble(
     text = json.dumps(settings, indent=1, sort_keys=True)
     (folder / SETTINGS).write_text(text + "\n", encoding="utf-8")
     hashes = {part: read_manifest(path).content_hash for part, path in parts.items()}
-    if keep_clip(clip["uri"], folder / CLIP):
+    if keep_clip(clip["uri"], folder / CLIP, clip.get("weights", "")):
         hashes["clip"] = hash_folder(folder / CLIP)
     return hash_text(json.dumps({**hashes, "settings": text}, sort_keys=True))

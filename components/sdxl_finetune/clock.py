@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import resource
 import time
 
 import torch
+
+from components.core.platform import memory
 
 GIB = 2**30
 
@@ -34,4 +35,4 @@ def peak_memory(device: torch.device) -> int:
     """Bytes: of the GPU if that is where training runs, else of the process."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return memory.peak_memory()

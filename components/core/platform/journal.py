@@ -156,10 +156,14 @@ class Publisher:
 
     def close(self) -> None:
         """Sends the rest, marks the runs of killed stages as such, and removes the journals."""
-        self.poll()
+        try:
+            self.poll()
+        finally:
+            for sent in self._sent.values():
+                if sent.run:
+                    self._monitors.finish(sent.run)
         for sent in self._sent.values():
             if sent.run:
-                self._monitors.finish(sent.run)
                 self.client.set_terminated(sent.run, "KILLED")
         self._sent.clear()
         shutil.rmtree(self.folder, ignore_errors=True)

@@ -84,9 +84,13 @@ class KubernetesApi:
         return [pod.metadata.name for pod in sorted(newest, key=_node)]
 
     def pod_lives(self, name: str, uid: str) -> bool:
-        """Whether this very pod is there and has not ended."""
+        """Whether this very pod is there, has not ended and lies on a node that can be reached."""
         pod = self._try(self.core.read_namespaced_pod, name=name, namespace=self.namespace)
         if pod is None or pod.metadata.uid != uid:
+            return False
+        # Of a node that is lost its pods stay "Running", but are no longer ready.
+        ready = next((c.status for c in pod.status.conditions or [] if c.type == "Ready"), "True")
+        if pod.status.phase == "Running" and ready != "True":
             return False
         return pod.status.phase not in ("Succeeded", "Failed")
 

@@ -21,6 +21,8 @@ from components.core.platform.heartbeat import Pulse, beating, words_of
 
 PATIENCE = 60.0
 """Seconds without a heartbeat after which an owner on another machine counts as dead."""
+ENDING = 5.0
+"""Seconds that a stage has to end in after its run was killed, before another is refused."""
 CLOCK_SET = 5.0
 
 
@@ -56,11 +58,16 @@ def _take(stage: str, folder: Path) -> Path:
             )
         mine = folder / str(last + 1)
         try:
-            with mine.open("x", encoding="utf-8") as file:
-                file.write(_here())
+            file = mine.open("x", encoding="utf-8")
         except (FileExistsError, FileNotFoundError):
             continue  # somebody was quicker, or has just ended
-        if _numbers(folder)[-1] > last + 1:
+        try:
+            with file:
+                file.write(_here())
+        except OSError:  # such as of a full disk
+            mine.unlink(missing_ok=True)
+            raise
+        if max(_numbers(folder), default=0) > last + 1:
             mine.unlink(missing_ok=True)
             continue
         for number in numbers:
@@ -69,7 +76,9 @@ def _take(stage: str, folder: Path) -> Path:
 
 
 def _numbers(folder: Path) -> list[int]:
-    return sorted(int(path.name) for path in folder.iterdir() if path.name.isdigit())
+    with suppress(FileNotFoundError):  # its owner has just ended
+        return sorted(int(path.name) for path in folder.iterdir() if path.name.isdigit())
+    return []
 
 
 def _lives(file: Path) -> bool:
@@ -77,13 +86,24 @@ def _lives(file: Path) -> bool:
     with suppress(ValueError, KeyError):
         known = json.loads(words_of(file))
         if known["host"] == _machine():
-            return _is_running(int(known["pid"]), float(known["born"]))
+            return _stays(int(known["pid"]), float(known["born"]))
     pulse = Pulse(file)
     before = pulse.seen
-    while pulse.still() < PATIENCE:
+    print(f"{file} is another attempt's: up to {PATIENCE:.0f} s to see if it lives", flush=True)
+    while pulse.still() < PATIENCE and file.exists():
         if pulse.seen != before:
             return file.exists()
         time.sleep(0.5)
+    return False
+
+
+def _stays(pid: int, born: float) -> bool:
+    """Whether this process does not end within `ENDING`, as one does whose run was just killed."""
+    until = time.monotonic() + ENDING
+    while _is_running(pid, born):
+        if time.monotonic() > until:
+            return True
+        time.sleep(0.2)
     return False
 
 

@@ -118,7 +118,7 @@ def execute(
     work = folder / f"{work_key(key, stage, config, hashes, parameters)}.work"
     reused = cached and (finished / MANIFEST).is_file()
     if not reused:
-        with owning(stage, work):
+        with naming_full_disk(folder), owning(stage, work):
             # Another run may have made it in between.
             reused = cached and ((finished / MANIFEST).is_file() or fetch(stage, key, finished))
             if not reused:

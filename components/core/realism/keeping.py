@@ -18,12 +18,20 @@ SHIPPED = "small"
 _TEXT = "a photo of old, red brick-work"
 
 
-def keep_clip(uri: str, folder: Path) -> bool:
+def keep_clip(uri: str, folder: Path, fingerprint: str = "") -> bool:
     """Write the model `uri` so that `ClipFeatures.load(folder)` gives the same features to the last
-    bit; False, and nothing, for the model that every installation has."""
+    bit; False, and nothing, for the model that every installation has.
+
+    fingerprint: of its weights, that it must have, if known; UserError for another.
+    """
     if uri == SHIPPED:
         return False
     clip = ClipFeatures.load(uri)
+    if fingerprint and clip.fingerprint != fingerprint:
+        raise UserError(
+            f"The CLIP model {uri!r} has other weights than the one that the reward was trained "
+            "on: give that one, or train the reward again."
+        )
     folder.mkdir(parents=True)
     weights = {name: _smallest(value) for name, value in clip.model.state_dict().items()}
     save_file(weights, folder / WEIGHTS_FILE)

@@ -11,6 +11,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from components.core.errors import UserError
 from components.core.realism.clip import SMALL_FOLDER, ClipFeatures
 from components.core.realism.keeping import keep_clip
 from components.core.realism.small import WEIGHTS_FILE
@@ -87,3 +88,11 @@ def test_weights_that_need_all_their_bits_keep_them(named: str, tmp_path: Path) 
 def test_what_every_installation_has_is_not_kept(tmp_path: Path) -> None:
     assert not keep_clip("small", tmp_path / "kept")
     assert not (tmp_path / "kept").exists()
+
+
+def test_a_model_with_other_weights_than_the_rewards_is_refused(named: str, tmp_path: Path) -> None:
+    known = ClipFeatures.load(named).fingerprint
+    with pytest.raises(UserError, match="has other weights than the one that the reward"):
+        keep_clip(named, tmp_path / "kept", "0" * len(known))
+    assert not (tmp_path / "kept").exists()
+    assert keep_clip(named, tmp_path / "kept", known)
