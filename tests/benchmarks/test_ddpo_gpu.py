@@ -8,6 +8,7 @@ import torch
 from components.core.diffusion.small import SmallConfig, build_small
 from components.ddpo_lora.config import Config
 from pipelines.plan.passes import Line, PassCost
+from pipelines.recipe import load_recipe
 from tests.benchmarks.ddpo_gpu import Measured, epoch_flops, fitting, main, paper_days, result
 from tests.benchmarks.random_parts import random_clip
 
@@ -48,7 +49,8 @@ def test_both_ways_run_and_are_compared(tmp_path: Path, capsys: pytest.CaptureFi
         assert one.ratio_deviation == 0.0  # a single update: nothing has moved before it
     said = capsys.readouterr().out
     assert "times as fast (aim 3)" in said
-    assert "renderings of 16² at 16 samples a pixel" in said
+    samples = load_recipe("paper").shared.rendering.spp
+    assert f"renderings of 16² at {samples} samples a pixel" in said
     assert "with the guidance of 5 in the recipe `paper`" in said
 
 

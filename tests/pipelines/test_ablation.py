@@ -105,7 +105,8 @@ def test_an_ablation_of_the_smoke_recipe_from_the_command_to_the_picture(
     table, picture = (tmp_path / "out" / name for name in ("ablation.json", "ablation.png"))
     assert done.stdout.split()[-2:] == [str(table), str(picture)]
     assert picture.read_bytes().startswith(b"\x89PNG")
-    first, second = (json.loads(table.read_text())[name] for name in ("with TV", "without TV"))
+    found = json.loads(table.read_text())["variants"]
+    first, second = (found[name] for name in ("with TV", "without TV"))
     for lines in (first, second):
         assert [epoch for epoch, _ in lines["train_reward"]] == [0, 1]
         for name in ("heldout_reward", "heldout_gold_reward"):

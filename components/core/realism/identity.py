@@ -23,8 +23,13 @@ def write_clip(folder: Path, uri: str, clip: ClipFeatures) -> None:
     (folder / CLIP_FILE).write_text(text + "\n", encoding="utf-8")
 
 
-def read_clip(file: Path, *, key: str = "uri", device: str = "cpu") -> ClipFeatures:
-    """The CLIP model that `key` of a JSON file names; UserError if it has other weights now."""
+def read_clip(
+    file: Path, *, key: str = "uri", kept: Path | None = None, device: str = "cpu"
+) -> ClipFeatures:
+    """The CLIP model that `key` of a JSON file names; UserError if it has other weights now.
+
+    kept: the folder that holds the model, where it need not be fetched by its name.
+    """
     try:
         noted: dict[str, Any] = json.loads(file.read_text("utf-8"))
         uri = str(noted.get(key, "small"))
@@ -33,7 +38,7 @@ def read_clip(file: Path, *, key: str = "uri", device: str = "cpu") -> ClipFeatu
             f"{file} is missing or not valid JSON ({error}): write it again, with the name of the "
             f"CLIP model under {key!r}"
         ) from error
-    features = ClipFeatures.load(uri, device=device)
+    features = ClipFeatures.load(str(kept or uri), device=device)
     if "weights" in noted and noted["weights"] != features.fingerprint:
         raise UserError(
             f"{file} belongs to a scorer that was trained on a CLIP model of the name {uri!r} with "

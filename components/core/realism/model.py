@@ -69,10 +69,9 @@ class RealismModel:
 
 
 def _clip(folder: Path, device: str) -> ClipFeatures:
-    if (folder / CLIP).is_dir():
-        return ClipFeatures.load(str(folder / CLIP), device=device)
+    kept = folder / CLIP if (folder / CLIP).is_dir() else None
     for name, key in CLIP_NAMES.items():
         if (folder / name).is_file():
-            return read_clip(folder / name, key=key, device=device)
+            return read_clip(folder / name, key=key, kept=kept, device=device)
     files = " or ".join(CLIP_NAMES)
     raise UserError(f"{folder} holds no {files}, which names the CLIP model that its scorer reads")

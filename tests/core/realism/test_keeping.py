@@ -48,12 +48,13 @@ def features(uri: str) -> list[np.ndarray]:
 
 def check(uri: str, folder: Path, fetched: Path) -> None:
     """Keeps a model, takes away what it was fetched from, and compares."""
-    before = features(uri)
+    before, known = features(uri), ClipFeatures.load(uri).fingerprint
     assert keep_clip(uri, folder)
     if fetched.is_dir():
         shutil.rmtree(fetched)
     else:
         fetched.unlink()
+    assert ClipFeatures.load(str(folder)).fingerprint == known
     for one, other in zip(before, features(str(folder)), strict=True):
         np.testing.assert_array_equal(one, other)
 
