@@ -5,14 +5,19 @@ from typing import cast
 import numpy as np
 import numpy.typing as npt
 import pytest
+import torch
 from scipy.linalg import eigvalsh
 from scipy.special import entr
 from sklearn.linear_model import LinearRegression
 from sklearn.metrics.pairwise import polynomial_kernel
+from torchmetrics.functional import pairwise_cosine_similarity
+from torchmetrics.functional.classification import binary_auroc
+from torchmetrics.image.kid import poly_mmd
 
 from components.core.materials.material import Material
 from components.core.materials.seam import material_seam
 from components.core.realism.clip import ClipFeatures
+from components.core.realism.diversity import mean_pairwise_distance
 from components.core.rendering.batch import Light
 from components.evaluation.comparison import Pair, measure
 from components.evaluation.metrics.baking import light_baking, shading_correlation
@@ -20,7 +25,7 @@ from components.evaluation.metrics.diversity import vendi_score
 from components.evaluation.metrics.kid import kernel_distance, unit_scaled
 from components.evaluation.metrics.many import holm
 from components.evaluation.metrics.maps import colourfulness, map_statistics, metal_as_asked
-from components.evaluation.statistics import paired_difference
+from components.evaluation.statistics import auc, paired_difference
 from tests.evaluation.micro import FlatRenderer, environments
 
 Floats = npt.NDArray[np.float64]
@@ -75,6 +80,19 @@ def test_kernel_distance_is_the_definition_with_scikit_learns_kernel() -> None:
     ]
     across = polynomial_kernel(first, second, degree=3, gamma=1 / 5, coef0=1).mean()
     assert kernel_distance(first, second) == pytest.approx(sum(within) - 2 * across, rel=1e-9)
+
+
+def test_torchmetrics_finds_the_same_distances_and_areas() -> None:
+    first, second = unit(40, 16, 0), unit(40, 16, 1)
+    a, b = torch.from_numpy(unit_scaled(first)), torch.from_numpy(unit_scaled(second) + 0.2)
+    assert kernel_distance(a.numpy(), b.numpy()) == pytest.approx(float(poly_mmd(a, b)), rel=1e-9)
+    cosines = pairwise_cosine_similarity(torch.from_numpy(first), zero_diagonal=True)
+    distance = 1.0 - float(cosines.sum()) / (40 * 39)
+    assert mean_pairwise_distance(first) == pytest.approx(distance, rel=1e-9)
+    scores = np.round(np.concatenate([first[:, 0] + 0.1, second[:30, 0]]), 2)  # with ties
+    labels = torch.tensor([1] * 40 + [0] * 30)
+    area = float(binary_auroc(torch.from_numpy(scores).sigmoid(), labels))
+    assert auc(scores[:40], scores[40:]) == pytest.approx(area, rel=1e-6)
 
 
 def test_kernel_distance_is_unbiased_and_rises_with_the_shift() -> None:
