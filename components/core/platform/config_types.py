@@ -1,6 +1,6 @@
 """Parts of configuration that several stages share; data only."""
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, model_validator
 
 
 class Rendering(BaseModel, frozen=True, extra="forbid"):
@@ -19,6 +19,25 @@ class Rendering(BaseModel, frozen=True, extra="forbid"):
     )
     sampler: str = Field(
         "multijitter",
-        pattern="^(independent|stratified|multijitter|orthogonal|ldsampler)$",
-        description="Mitsuba's sampler, which places the samples of a pixel",
+        pattern="^(independent|stratified|multijitter|orthogonal|ldsampler|interleaved)$",
+        description="what places the samples of a pixel: a sampler of Mitsuba's, or "
+        "'interleaved', which makes no grain and so disturbs a score least; spp is a power of two",
     )
+    interleave: int = Field(
+        1,
+        ge=1,
+        le=64,
+        description="with 'interleaved', side of the square of pixels that share one pattern: "
+        "how many pixels CLIP averages into one of its own along a side; a power of two",
+    )
+
+    @model_validator(mode="after")
+    def _powers_of_two(self) -> "Rendering":
+        if self.sampler == "interleaved":
+            for name in ("spp", "interleave"):
+                value = getattr(self, name)
+                if value & (value - 1):
+                    raise ValueError(
+                        f"with the sampler 'interleaved', {name} is a power of two, not {value}"
+                    )
+        return self

@@ -34,6 +34,8 @@ def detailed_renderer(rendering: Rendering) -> Renderer:
         displacement=rendering.displacement * 1.2,
         mesh_resolution=rendering.mesh_resolution * 3 // 2,
         max_depth=5,
+        sampler=rendering.sampler,
+        interleave=rendering.interleave,
     )
 
 

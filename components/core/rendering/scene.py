@@ -22,6 +22,8 @@ from numpy.typing import NDArray
 from components.core.materials.material import Material
 from components.core.rendering.color import srgb_to_linear, to_srgb_uint8
 from components.core.rendering.environments import Environment
+from components.core.rendering.interleaved import NAME as INTERLEAVED
+from components.core.rendering.interleaved import interleaved
 from components.core.rendering.mesh import Wrap, heights, lattice
 from components.core.rendering.normals import lattice_normals
 from components.core.rendering.replay import owned, recorded
@@ -47,8 +49,11 @@ class Renderer:
     tile's side. displacement: the range of heights in sides of the tile. wrap: "repeat" for maps
     that tile, "mirror" to hide the seam of maps that don't. bsdf: "lambert" ignores roughness and
     metallic, for calibration. max_depth: 2 is direct light only, 3 adds one bounce. sampler: a
-    sampler plugin of Mitsuba's; "multijitter" has a third of the noise of "independent" at 16
-    samples a pixel.
+    sampler plugin of Mitsuba's ("multijitter" has a third of the noise of "independent" at 16
+    samples a pixel), or "interleaved", which makes no grain (`interleaved`); then spp and
+    interleave, the side of the square of pixels that share a pattern, are powers of two.
+
+    ValueError: if they are not.
     """
 
     def __init__(
@@ -62,7 +67,10 @@ class Renderer:
         bsdf: Literal["principled", "lambert"] = "principled",
         max_depth: int = 3,
         sampler: str = "multijitter",
+        interleave: int = 1,
     ) -> None:
+        if sampler == INTERLEAVED and (spp & (spp - 1) or interleave & (interleave - 1)):
+            raise ValueError(f"spp {spp} and interleave {interleave} are not powers of two")
         self.size = size
         self.spp = spp
         self.mesh_resolution = mesh_resolution
@@ -71,6 +79,7 @@ class Renderer:
         self.bsdf = bsdf
         self.max_depth = max_depth
         self.sampler = sampler
+        self.interleave = interleave
         self._sky: _Scene | None = None
         self._point: _Scene | None = None
 
@@ -167,7 +176,7 @@ class _Scene:
             {
                 "type": "scene",
                 "integrator": {"type": "path", "max_depth": options.max_depth},
-                "sensor": _camera(mi, options.size, options.sampler),
+                "sensor": _camera(mi, options),
                 "tile": _tile(mi, options, shapes[0]),
                 "light": emitter,
             }
@@ -221,8 +230,12 @@ def _margin(options: Renderer) -> int:
     return int(np.ceil(MARGIN * options.mesh_resolution))
 
 
-def _camera(mi: Any, size: int, sampler: str) -> dict[str, Any]:
+def _camera(mi: Any, options: Renderer) -> dict[str, Any]:
     """A perspective camera above the tile's centre whose frame is the tile at z = 0."""
+    if options.sampler == INTERLEAVED:
+        sampler = interleaved(mi, options.size, options.interleave)
+    else:
+        sampler = {"type": options.sampler}
     distance = 0.5 / np.tan(np.deg2rad(FIELD_OF_VIEW / 2))
     return {
         "type": "perspective",
@@ -230,13 +243,13 @@ def _camera(mi: Any, size: int, sampler: str) -> dict[str, Any]:
         "to_world": mi.ScalarTransform4f().look_at([0.5, 0.5, distance], [0.5, 0.5, 0], [0, 1, 0]),
         "film": {
             "type": "hdrfilm",
-            "width": size,
-            "height": size,
+            "width": options.size,
+            "height": options.size,
             "rfilter": {"type": "box"},
             "pixel_format": "rgb",
             "component_format": "float32",
         },
-        "sampler": {"type": sampler},
+        "sampler": sampler,
     }
 
 

@@ -57,9 +57,10 @@ def cook_torrance(f0: np.ndarray, roughness: float, angle: float) -> np.ndarray:
     return brdf * (intensity * cos_i / square)[..., None]
 
 
-@pytest.fixture(scope="module")
-def principled() -> Renderer:
-    return Renderer(SIZE, 64, 16)
+@pytest.fixture(scope="module", params=["multijitter", "interleaved"])
+def principled(request: pytest.FixtureRequest) -> Renderer:
+    """Interleaved over the whole image, whose mean is then exact; a square of 1 errs as a whole."""
+    return Renderer(SIZE, 64, 16, sampler=request.param, interleave=SIZE)
 
 
 @pytest.mark.parametrize("roughness", [0.25, 0.35, 0.6, 0.9])
