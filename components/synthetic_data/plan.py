@@ -66,6 +66,10 @@ class Plan:
         size = self.config.samples_per_shard
         return range(shard * size, min(self.config.variations, (shard + 1) * size))
 
+    def shard_of(self, number: int) -> int:
+        """The shard that sample `number` is in."""
+        return number // self.config.samples_per_shard
+
     def place(self, number: int) -> Place:
         """What sample `number` shows. Samples of one base follow each other."""
         if number < self.from_library:

@@ -120,10 +120,15 @@ def credits_of_environments(lights: Found, config: Config) -> Iterator[dict[str,
 def count(plan: Plan, entries: list[dict[str, Any]]) -> dict[str, int]:
     """What the artifact holds, in numbers, which add up over the parts of a data set.
 
-    Of the base materials each counts in the part that begins with it.
+    Of the base materials that were made each counts in the part that begins with it.
     """
-    places = [plan.place(int(entry["key"])) for entry in entries]
-    bases = Counter(place.source for place in places if place.variation == 0)
+    made = ((number, plan.place(number)) for number in (int(entry["key"]) for entry in entries))
+    own = {
+        (place.source, place.base)
+        for number, place in made
+        if plan.shard_of(number - place.variation) in plan.own_shards
+    }
+    bases = Counter(source for source, _ in own)
     return {
         "library": bases["library"],
         "materials": bases["materials"],

@@ -49,6 +49,8 @@ def prepare(plan: Plan, environments: str) -> Callable[[Shard], Generator[int, N
     lines of the index: {"key", "failed"} for a sample that it lacks. Called in the process."""
     importlib.import_module("webdataset")  # takes seconds, which are the start's, not a sample's
     maker, light = Maker(plan), Light(plan, environments)
+    if plan.config.renderings:
+        light.load()  # as do the environments
 
     def make_shard(shard: Shard) -> Generator[int, None, Lines]:
         failed = dict(shard.left_out)
@@ -116,7 +118,7 @@ def text_of(value: Any) -> str:
 
 
 class Light:
-    """Renders materials under random environments; starts nothing before the first rendering."""
+    """Renders materials under random environments, which the first rendering or `load` loads."""
 
     def __init__(self, plan: Plan, environments: str) -> None:
         self.plan = plan
@@ -128,7 +130,7 @@ class Light:
         count = self.plan.renderings(number)
         if count == 0:
             return []
-        renderer, environments = self._tools()
+        renderer, environments = self.load()
         rng = np.random.default_rng(
             derive_seed(self.plan.config.seed, "synthetic_data", "light", str(number))
         )
@@ -142,7 +144,8 @@ class Light:
             for _ in range(count)
         ]
 
-    def _tools(self) -> tuple[Renderer, list[Environment]]:
+    def load(self) -> tuple[Renderer, list[Environment]]:
+        """The renderer and what it renders under."""
         if self._ready is None:
             from components.core.rendering.environments import load_environments
             from components.core.rendering.scene import Renderer

@@ -20,6 +20,7 @@ from components.core.platform.tracking import NullTracker
 from components.synthetic_data import stage
 from components.synthetic_data.config import Config
 from components.synthetic_data.plan import Maker, Plan
+from components.synthetic_data.stage import count
 
 CONFIG = Config(
     seed=3, base_materials=32, variations=48, map_size=16, oversampling=1, samples_per_shard=20,
@@ -111,6 +112,22 @@ def test_every_base_material_is_varied_about_as_often() -> None:
         assert often.sum() == total
         assert np.ptp(often) <= 1
     assert sum(plan.renderings(number) for number in range(100)) == CONFIG.renderings
+
+
+def test_a_base_counts_though_its_first_grid_could_not_be_made() -> None:
+    """Once over all parts: where its grids begin. One of which nothing was made does not."""
+    plans = [Plan(CONFIG.model_copy(update={"parts": 2, "part": part}), []) for part in (0, 1)]
+    numbers = range(CONFIG.variations)
+    first = next(n for n in numbers if plans[0].place(n + 1).base == plans[0].place(n).base)
+    whole = [n for n in numbers if plans[0].place(n).base == plans[0].place(numbers[-1]).base]
+    failed = {first, *whole}
+
+    def entries(plan: Plan) -> list[dict[str, object]]:
+        own = [n for shard in plan.own_shards for n in plan.numbers(shard) if n not in failed]
+        return [{"key": f"{n:08d}", "files": ["", ""], "split": "train"} for n in own]
+
+    counted = [count(plan, entries(plan))["library"] for plan in plans]
+    assert sum(counted) == CONFIG.base_materials - 1
 
 
 @pytest.mark.parametrize("pieces", [0, 1])
