@@ -33,6 +33,8 @@ from labeling.annotations import Annotation, Judgements, Label, Task
 
 NAME = "simulated annotator"
 BORDER = 0.5
+SEEN = 64
+"""Pixels along a side at which the annotator looks: its limits are those of such images."""
 BINS = 32
 BELL = float(np.sqrt(2 * np.pi * np.e))
 """2 to the entropy in bits of a bell curve of deviation 1."""
@@ -93,7 +95,8 @@ class SimulatedAnnotator:
 
 
 def measure(image_hwc: NDArray[np.uint8]) -> Statistics:
-    """The statistics of an 8-bit sRGB image (h, w, 3)."""
+    """The statistics of an 8-bit sRGB image (h, w, 3), larger ones seen from further away."""
+    image_hwc = _from_afar(image_hwc)
     pixels = image_hwc.astype(np.float32) / 255
     weights = np.array([0.299, 0.587, 0.114], np.float32)
     luminance = np.asarray(pixels @ weights, dtype=np.float32)
@@ -113,6 +116,17 @@ def measure(image_hwc: NDArray[np.uint8]) -> Statistics:
         clipped=float(pure.mean()),
         monotony=max(0.0, float(np.log2(max(contrast * BINS * BELL, 1.0))) - entropy),
     )
+
+
+def _from_afar(image_hwc: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The image with squares of pixels averaged, so that its shorter side has about `SEEN`."""
+    times = min(image_hwc.shape[:2]) // SEEN
+    if times < 2:
+        return image_hwc
+    rows, columns = (side // times for side in image_hwc.shape[:2])
+    cut = image_hwc[: rows * times, : columns * times].astype(np.float32)
+    blocks = cut.reshape(rows, times, columns, times, 3)
+    return (blocks.mean(axis=(1, 3)) + 0.5).astype(np.uint8)
 
 
 def merit(s: Statistics) -> float:

@@ -17,6 +17,7 @@ import torch
 from components.core.diffusion.denoiser import PromptEmbeds
 from components.core.diffusion.model import TextToImage
 from components.core.diffusion.sampler import (
+    Learn,
     Move,
     Trajectory,
     draw_noise,
@@ -76,11 +77,13 @@ def sample_path(
     *,
     guidance: float,
     group: int = 1,
+    learn: Mapping[int, Learn] | None = None,
 ) -> Trajectory:
     """Sample a batch along a path, every state and log-prob kept.
 
     group: so many samples in a row, of one prompt, share the path up to its first trained move:
-    that part is made from the first one's seed, for all of them.
+    that part is made from the first one's seed, for all of them. learn: of transitions that are
+    trained, what is given their log-probabilities as they are sampled.
     """
     heads = list(range(0, len(seeds), group))
     sources = [noise_source(seeds[head]) for head in heads]
@@ -93,7 +96,8 @@ def sample_path(
     sources = [noise_source(seed) for seed in seeds]
     for _ in range(1 + len(shared)):  # what the shared part has used of the first one's noise
         draw_noise(model, sources)
-    for step in follow(model, embeds, states[-1], sources, own, guidance=guidance):
+    taught = {path.columns[index] - path.before: each for index, each in (learn or {}).items()}
+    for step in follow(model, embeds, states[-1], sources, own, guidance=guidance, learn=taught):
         states.append(step.x_prev)
         log_probs.append(step.log_prob)
     return Trajectory(

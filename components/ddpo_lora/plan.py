@@ -44,11 +44,11 @@ def plan_update(
     return steps
 
 
-def trained_transitions(steps: list[list[Task]]) -> dict[int, set[int]]:
-    """Of each batch, all transitions that the update will train."""
-    found: dict[int, set[int]] = {}
+def trained_transitions(steps: list[list[Task]]) -> dict[int, dict[int, float]]:
+    """Of each batch, all transitions that the update will train, with their shares of the mean."""
+    found: dict[int, dict[int, float]] = {}
     for task in (one for tasks in steps for one in tasks):
-        found.setdefault(task.batch, set()).update(index for index, _ in task.transitions)
+        found.setdefault(task.batch, {}).update(task.transitions)
     return found
 
 

@@ -1,6 +1,6 @@
 """The generator with its adapter, as the trainer asks it for samples."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -30,10 +30,13 @@ class Policy:
         self.deviations = trainable_steps(model, config.steps, config.smallest_deviation)
 
     def roll_out(
-        self, prompts: Sequence[str], seeds: Sequence[int], trained: Collection[int] = ()
+        self,
+        prompts: Sequence[str],
+        seeds: Sequence[int],
+        trained: Mapping[int, float] | None = None,
     ) -> Rollout:
         """One forward batch with all of its states, to learn from; `trained`: which transitions
-        will be, if not any of them may."""
+        will be, and their shares, if not any of them may."""
         config = self._config
         transitions = self.model.schedule.transitions(config.steps)
         path, group = full_path(transitions), 1
@@ -49,6 +52,7 @@ class Policy:
             guidance=config.guidance,
             group=group,
             precision=config.precision,
+            shares=trained if config.one_pass else None,
         )
 
     def sample(self, prompts: Sequence[str], seeds: Sequence[int]) -> Tensor:

@@ -8,6 +8,7 @@ the first update; a clip range of 1e-4 leaves no room for rounding.
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,7 @@ from components.core.diffusion.denoiser import PromptEmbeds, guided_velocity
 from components.core.diffusion.model import TextToImage
 from components.core.diffusion.sampler import Trajectory
 from components.core.diffusion.step import Step, ddpm_step, step_coefficients
+from components.ddpo_lora.one_pass import Gradients, SampleGradients
 from components.ddpo_lora.path import Path, sample_path
 
 
@@ -38,12 +40,14 @@ class Rollout:
     """One forward batch of B trajectories; `trajectory` holds float32 states (B, S+1, C, H, W).
 
     columns: of each transition of full sampling that may be trained, its place in the trajectory.
+    gradients: of each sample's log-probability, collected in sampling (`one_pass`); else None.
     """
 
     prompts: tuple[str, ...]
     embeds: PromptEmbeds
     trajectory: Trajectory
     columns: Mapping[int, int]
+    gradients: Gradients | None = None
 
     def __getitem__(self, rows: list[int]) -> "Rollout":
         """Some of its trajectories."""
@@ -53,6 +57,7 @@ class Rollout:
             self.embeds[rows],
             Trajectory(whole.latents_bschw[rows], whole.log_probs_bs[rows], whole.transitions_s),
             self.columns,
+            self.gradients and {name: each[rows] for name, each in self.gradients.items()},
         )
 
     def grids(self, model: TextToImage) -> npt.NDArray[np.float32]:
@@ -100,11 +105,20 @@ def roll_out(
     guidance: float,
     group: int = 1,
     precision: str = "float32",
+    shares: Mapping[int, float] | None = None,
 ) -> Rollout:
-    """Sample one forward batch; `embeds` are those of `prompts`, one seed each (`sample_path`)."""
+    """Sample one forward batch; `embeds` are those of `prompts`, one seed each (`sample_path`).
+
+    shares: of the transitions that are differentiated at once (`one_pass`), their weights.
+    """
+    sampled = partial(sample_path, model, embeds, seeds, path, guidance=guidance, group=group)
     with torch.no_grad(), autocast(model, precision):
-        trajectory = sample_path(model, embeds, seeds, path, guidance=guidance, group=group)
-    return Rollout(tuple(prompts), embeds, trajectory, path.columns)
+        if shares is None:
+            return Rollout(tuple(prompts), embeds, sampled(), path.columns)
+        with SampleGradients(model.unet, len(prompts)) as own:
+            learn = {index: partial(own.add, share=share) for index, share in shares.items()}
+            trajectory = sampled(learn=learn)
+    return Rollout(tuple(prompts), embeds, trajectory, path.columns, own.gradients)
 
 
 def trainable_steps(

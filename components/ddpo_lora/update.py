@@ -20,6 +20,7 @@ from components.core.errors import UserError
 from components.ddpo_lora.config import Config
 from components.ddpo_lora.interruption import Pause, no_pause
 from components.ddpo_lora.loss import kl_to_reference, policy_loss
+from components.ddpo_lora.one_pass import weighted
 from components.ddpo_lora.parallel import Group
 from components.ddpo_lora.plan import Task
 from components.ddpo_lora.rollout import Rollout, evaluate_transition
@@ -89,6 +90,8 @@ class Update:
     ) -> dict[str, float]:
         """One optimizer step on the forward batches of `tasks`."""
         self.begin()
+        if self._config.one_pass:
+            return self._collect(rollouts, weights, tasks) | self.descend()
         totals, count = np.zeros(len(MEASURES)), 0
         for place, task in enumerate(tasks):
             if place % self._group.size == 0:
@@ -107,6 +110,24 @@ class Update:
         if self._config.kl_coefficient == 0.0:
             del report["reference_kl"]
         return report | self.descend()
+
+    def _collect(
+        self, rollouts: Mapping[int, Rollout], weights: Sequence[Tensor], tasks: Sequence[Task]
+    ) -> dict[str, float]:
+        """Make the gradient out of what sampling has left (`one_pass`); the policy has not moved
+        since, so the ratio is 1."""
+        for task in tasks:
+            if task.batch not in rollouts:
+                continue
+            found = rollouts[task.batch].gradients
+            assert found is not None
+            scale = -1.0 / (len(weights[task.batch]) * len(tasks))
+            weights_b = weights[task.batch].to(self._model.device) * scale
+            for name, gradient in weighted(found, weights_b).items():
+                parameter = self.parameters[name]
+                before = parameter.grad
+                parameter.grad = gradient if before is None else before + gradient
+        return {"approx_kl": 0.0, "clip_fraction": 0.0, "ratio": 1.0, "ratio_deviation": 0.0}
 
     def begin(self) -> None:
         """Forget the gradient of the step before."""

@@ -60,9 +60,10 @@ def reinforcement(config: DdpoLora, model: Model) -> Work:
     rows = 2 if config.guidance > 1.0 else 1
     samples = float(config.epochs * config.samples_per_epoch * rows)
     wanted = config.window or max(1, round(config.steps * config.train_timestep_fraction))
+    trained = config.inner_epochs * min(wanted, config.steps)
+    forwards = passes_per_sample(config) - (trained if config.one_pass else 0)
     return Work(
         "ddpo_lora", cost, config.batch_size * config.accumulation, rows,
-        samples * passes_per_sample(config),
-        samples * config.inner_epochs * min(wanted, config.steps), (0,), True, False,
+        samples * max(forwards, 0.0), samples * trained, (0,), True, False,
         model.other_parameters,
     )  # fmt: skip

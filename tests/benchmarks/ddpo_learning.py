@@ -54,7 +54,7 @@ WAYS: dict[str, dict[str, Any]] = {
     "all": EVERY,
     "window": EVERY | {"window": 2},
     "mixed": {"window": 2, "window_stride": 2, "branch": True},
-    "direct": EVERY | {"method": "direct", "learning_rate": 1e-3},
+    "direct": EVERY | {"method": "direct", "learning_rate": 1e-3, "one_pass": False},
 }
 MAP_SIZE = 64
 

@@ -53,6 +53,14 @@ def test_merit_falls_steadily_with_blur() -> None:
     assert merits[0] - merits[-1] > 0.8
 
 
+def test_a_larger_image_is_judged_as_what_is_seen_of_it_from_further_away() -> None:
+    image = natural(2)
+    large = image.repeat(2, axis=0).repeat(2, axis=1)
+    assert measure(large) == measure(image)
+    odd = large[:-1, :-3]
+    assert abs(measure(odd).contrast - measure(image).contrast) < 0.02
+
+
 def test_distractors_are_unrealistic() -> None:
     images = [draw(np.random.default_rng(i), 64) for draw in KINDS.values() for i in range(4)]
     assert share(images) < 0.1

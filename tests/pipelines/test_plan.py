@@ -105,6 +105,16 @@ def test_stage_2_of_the_paper_used_less_than_a_tenth(sdxl: PassCost) -> None:
     assert stage_2(lora, 2).model_flops() / available < 0.10  # with guidance in both passes
 
 
+def test_one_pass_saves_a_third_of_stage_2(sdxl: PassCost) -> None:
+    config, model = load_recipe("paper").ddpo_lora, describe(SDXL_BASE)
+    assert config.one_pass
+    one = reinforcement(config, model)
+    two = reinforcement(config.model_copy(update={"one_pass": False}), model)
+    assert (one.sampled, one.trained) == (0, two.trained)
+    assert two.sampled == two.trained
+    assert two.model_flops() / one.model_flops() == pytest.approx(20.9 / 14.1, rel=0.02)
+
+
 def test_an_adapter_saves_the_gradients_of_weights(
     small: Model, counted: dict[bool, PassCost]
 ) -> None:

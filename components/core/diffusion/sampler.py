@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -24,6 +24,8 @@ from components.core.materials.material import FloatArray, Material
 
 Progress = Callable[[int, int], None]  # called with (steps done, steps in all)
 Draw = Callable[[tuple[int, ...]], Tensor]
+Learn = Callable[[Tensor], None]
+"""Called with log-probabilities (B,) that can be differentiated."""
 
 
 @dataclass(frozen=True)
@@ -197,26 +199,34 @@ def follow(
     guidance: float,
     rescale: float = 0.0,
     progress: Progress | None = None,
+    learn: Mapping[int, Learn] | None = None,
 ) -> Iterator[Step]:
     """Every step of a way, from latents that lie at its first move's `t`.
 
     Each sample's noise comes from its source, at every move, also where the move has none.
+
+    learn: of moves by number, what is given the log-probabilities of that step before the next.
     """
     latents = latents_bchw
     for index, move in enumerate(path):
-        velocity = guided_velocity(
-            model.unet,
-            latents,
-            move.t,
-            embeds,
-            model.image_size,
-            guidance=guidance,
-            rescale=rescale,
-        )
-        noise = draw_noise(model, sources)
-        step = ddpm_step(
-            model.schedule, velocity, move.t, move.t_prev, latents, noise=noise, eta=move.eta
-        )
+        taught = None if learn is None else learn.get(index)
+        with torch.set_grad_enabled(taught is not None):
+            velocity = guided_velocity(
+                model.unet,
+                latents,
+                move.t,
+                embeds,
+                model.image_size,
+                guidance=guidance,
+                rescale=rescale,
+            )
+            noise = draw_noise(model, sources)
+            step = ddpm_step(
+                model.schedule, velocity, move.t, move.t_prev, latents, noise=noise, eta=move.eta
+            )
+        if taught is not None:
+            taught(step.log_prob)
+            step = Step(step.x_prev, step.log_prob.detach(), step.mean.detach(), step.std)
         latents = step.x_prev
         if progress is not None:
             progress(index + 1, len(path))

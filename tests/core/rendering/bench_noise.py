@@ -28,6 +28,7 @@ from components.core.realism.clip import ClipFeatures
 from components.core.realism.scorer import LinearScorer
 from components.core.rendering.batch import draw_lights
 from components.core.rendering.environments import load_environments
+from components.core.rendering.interleaved import NAME as INTERLEAVED
 from components.core.rendering.scene import Renderer
 from pipelines.recipe import load_recipe
 
@@ -48,15 +49,17 @@ class Setting:
     spp: int
     depth: int
     sampler: str = "multijitter"
+    interleave: int = 1
 
     def __str__(self) -> str:
-        return f"{self.size}², {self.spp} spp, depth {self.depth}, {self.sampler}"
+        square = f" {self.interleave}" if self.sampler == INTERLEAVED else ""
+        return f"{self.size}², {self.spp} spp, depth {self.depth}, {self.sampler}{square}"
 
     @classmethod
     def of(cls, recipe: str) -> "Setting":
         """That of a recipe."""
         found = load_recipe(recipe).shared.rendering
-        return cls(found.size, found.spp, found.max_depth, found.sampler)
+        return cls(found.size, found.spp, found.max_depth, found.sampler, found.interleave)
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,7 @@ class Row:
 
     def __str__(self) -> str:
         return (
-            f"{self.setting!s:38s} {self.milliseconds:9.1f} {self.faster:9.1f} "
+            f"{self.setting!s:40s} {self.milliseconds:9.1f} {self.faster:9.1f} "
             f"{self.noise:13.3f} {self.spearman:9.4f}"
         )
 
@@ -91,6 +94,9 @@ CANDIDATES = {
     256: [(16, 3), (16, 2), (9, 3), (4, 3), (1, 3)],
     512: [(16, 3), (9, 3), (4, 3), (1, 3)],
 }
+INTERLEAVED_SPP = {64: (16, 8), 128: (16, 8, 4), 256: (16, 8, 4), 512: (16, 8, 4)}
+"""Samples that are tried with "interleaved": by squares of what the small CLIP, which sees 64²,
+averages, and of 2, as for a CLIP that sees 224² of 512²."""
 SAMPLERS = ("independent", "stratified", "ldsampler", "orthogonal")
 """Tried at 128²; "orthogonal" wants the square of a prime."""
 
@@ -100,6 +106,11 @@ def settings(size: int) -> list[Setting]:
     found = [Setting(size, 64, 8), *(Setting(size, *each) for each in CANDIDATES[size])]
     if size == 128:
         found += [Setting(size, 25 if name == "orthogonal" else 16, 3, name) for name in SAMPLERS]
+    squares = dict.fromkeys((size // 64, min(2, size // 64)))
+    found += [
+        Setting(size, spp, 3, INTERLEAVED, square)
+        for square, spp in itertools.product(squares, INTERLEAVED_SPP[size])
+    ]
     found += [setting for setting in map(Setting.of, RECIPES) if setting.size == size]
     return list(dict.fromkeys(found))
 
@@ -123,8 +134,9 @@ def scores(
     """Scores (lights, seeds, materials), and the seconds of processor time an image takes."""
     mesh = min(setting.size, 128)
     renderer = Renderer(
-        setting.size, setting.spp, mesh, 0.06, max_depth=setting.depth, sampler=setting.sampler
-    )
+        setting.size, setting.spp, mesh, 0.06, max_depth=setting.depth, sampler=setting.sampler,
+        interleave=setting.interleave,
+    )  # fmt: skip
     environments = load_environments("")
     lights, seeds = ROUNDS[setting.size]
     drawn = draw_lights(lights, len(environments), np.random.default_rng(1))
@@ -161,7 +173,7 @@ def test_noise_of_the_score_by_setting(score: Score, size: int) -> None:
     rng = np.random.default_rng(size)
     materials = [sample(CATEGORIES[i % 16], rng, min(size, 256)) for i in range(MATERIALS)]
     rows = []
-    print(f"{'setting':38s} {'CPU ms':>9s} {'speed-up':>9s} {'noise/spread':>13s} {'Spearman':>9s}")
+    print(f"{'setting':40s} {'CPU ms':>9s} {'speed-up':>9s} {'noise/spread':>13s} {'Spearman':>9s}")
     for number, setting in enumerate(settings(size)):
         found, duration = scores(setting, materials, score)
         if number == 0:
@@ -205,7 +217,8 @@ def save_plot(rows: list[Row]) -> None:
         right.loglog(speeds, lost, "o", color=points.get_color())
         for row, loss in zip(mine, lost, strict=True):
             setting = row.setting
-            other = "" if setting.sampler == "multijitter" else f" {setting.sampler}"
+            other = "" if setting.sampler == "multijitter" else f" {setting.sampler[:6]}"
+            other += f" {setting.interleave}" if setting.sampler == INTERLEAVED else ""
             name = f"{setting.spp}/{setting.depth}{other} {chosen.get(setting, '')}"
             for axes, value in ((left, row.noise), (right, loss)):
                 axes.annotate(name, (row.faster, value), fontsize=6)
