@@ -29,6 +29,8 @@ from components.sdxl_finetune.shard_file import Arrays, is_whole, write_arrays
 INDEX = "cache.json"
 PROMPTS = "prompts.json"
 GRIDS = "grids.json"
+ADDRESS = "address.txt"
+"""In a folder without shards, where they are streamed from."""
 ITEMS_PER_SHARD = 512
 """A multiple of the usual batches, so that these are the same with any division into shards."""
 
@@ -116,9 +118,14 @@ class Encoder:
         index = {"key": self.key, "items": self.items, "shards": shards}
         contents = ((PROMPTS, self.prompts), (GRIDS, self.grids.names()), (INDEX, index))
         for name, values in contents:
-            partial = folder / f".{name}.{os.getpid()}.partial"
-            partial.write_text(json.dumps(values), encoding="utf-8")
-            partial.replace(folder / name)
+            write_whole(folder / name, json.dumps(values))
+
+
+def write_whole(file: Path, text: str) -> None:
+    """Write a text file whole or not at all."""
+    partial = file.with_name(f".{file.name}.{os.getpid()}.partial")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(file)
 
 
 def prepare(folder: Path, key: str) -> bool:

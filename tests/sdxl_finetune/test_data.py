@@ -89,7 +89,7 @@ class Killed(Exception):
 
 @pytest.fixture
 def shards_of_four(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("cache", "data"):
+    for module in ("cache", "mapped"):
         monkeypatch.setattr(f"components.sdxl_finetune.{module}.ITEMS_PER_SHARD", 4)
 
 
