@@ -3,7 +3,7 @@
 Neither the VAE nor the text encoders are trained, so nothing of them runs inside the training
 loop. Augmentation therefore happens before encoding: each grid has a few fixed variants. The cache
 is a folder of shards; each is computed by itself, so that an interrupted run goes on with those
-that are missing and several processes divide them. `cache.json` is written last.
+that are missing and several processes divide them (encode.py). `cache.json` is written last.
 """
 
 from __future__ import annotations
@@ -69,9 +69,9 @@ class Encoder:
         """All shards of the cache."""
         return [*_shards("embeds", len(self.prompts)), *_shards("latents", self.items)]
 
-    def write(self, folder: Path, shards: Sequence[Shard]) -> None:
-        """Compute the shards, each of which appears whole."""
-        for shard in track(shards, "encoding grids"):
+    def write(self, folder: Path, shards: Sequence[Shard], *, shown: bool = True) -> None:
+        """Compute the shards, each of which appears whole; show how far they are if `shown`."""
+        for shard in track(shards, "encoding grids") if shown else shards:
             compute = self._embeds if shard.kind == "embeds" else self._latents
             write_arrays(folder / shard.name, compute(shard), self.key)
 

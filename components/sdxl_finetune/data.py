@@ -14,11 +14,10 @@ from torch import Tensor
 from components.core.diffusion.denoiser import PromptEmbeds
 from components.core.diffusion.model import TextToImage
 from components.core.errors import UserError
-from components.sdxl_finetune.cache import ADDRESS, GRIDS, INDEX, PROMPTS, Encoder, prepare
+from components.sdxl_finetune.cache import ADDRESS, GRIDS, INDEX, PROMPTS, prepare
 from components.sdxl_finetune.cache_key import cache_key
 from components.sdxl_finetune.config import Config
-from components.sdxl_finetune.encode import encode_in_processes
-from components.sdxl_finetune.grids import GridSet
+from components.sdxl_finetune.encode import encode_here, write_job
 from components.sdxl_finetune.mapped import MappedRows
 from components.sdxl_finetune.streamed import StreamedRows
 
@@ -32,12 +31,8 @@ def build_cache(
     key: the cache's, where it is known already.
     """
     key = key or cache_key(dataset, model, config)
-    if prepare(folder, key):
-        return
-    encoder = Encoder(GridSet.open(dataset, model.image_size), model, config, key)
-    encode_in_processes(dataset, config, folder, key, encoder.missing(folder))
-    encoder.write(folder, encoder.missing(folder))
-    encoder.finish(folder)
+    if not prepare(folder, key):
+        encode_here(folder, write_job(folder, dataset, config, key), model)
 
 
 class TrainingData:
