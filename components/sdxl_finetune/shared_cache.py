@@ -18,7 +18,7 @@ from threading import Thread
 
 from components.core.diffusion.model import TextToImage
 from components.core.errors import UserError
-from components.core.platform.archive import ARCHIVE, archive_uri
+from components.core.platform.archive import archive_uri, require_archive
 from components.core.platform.storage import download, has_file, open_stream, upload
 from components.sdxl_finetune.cache import ADDRESS, GRIDS, INDEX, PROMPTS, prepare, write_whole
 from components.sdxl_finetune.cache_key import cache_key
@@ -48,11 +48,8 @@ def share_cache(
     """
     key = cache_key(dataset, model, config)
     uri = archive_uri(ARCHIVED, key[:32])
-    if config.stream_cache and not uri:
-        raise UserError(
-            f"sdxl_finetune.stream_cache is true, but there is no archive to stream from: set "
-            f"{ARCHIVE}=s3://bucket/prefix, or stream_cache to false"
-        )
+    if config.stream_cache:
+        require_archive("sdxl_finetune.stream_cache")
     folder = work.parent / SHARED / key[:32]
     here = (folder / INDEX).exists()
     archived = bool(uri) and not here and has_file(f"{uri}/{INDEX}")

@@ -12,16 +12,15 @@ import pytest
 import torch
 
 from components.core.diffusion.model import TextToImage, load_model
+from components.core.errors import UserError
 from components.sdxl_finetune import cache, mapped
 from components.sdxl_finetune.config import Config
 from components.sdxl_finetune.encode import JOB
 from components.sdxl_finetune.shared_cache import Archiver, share_cache
-from components.sdxl_finetune.stage import run
 from tests.s3 import archive
 from tests.sdxl_finetune.ranks import Trouble, train_ranks
-from tests.sdxl_finetune.recorder import Recorder
 from tests.sdxl_finetune.test_shared_cache import folder
-from tests.sdxl_finetune.test_training import tiny, two_nodes_here
+from tests.sdxl_finetune.test_training import tiny
 
 IN_A_SHARD = 4
 SHARDS = ["embeds-00000", *(f"latents-{number:05d}" for number in range(5))]
@@ -128,27 +127,6 @@ def test_what_ended_ranks_have_encoded_is_not_encoded_again(
     assert sorted(name for _, name in ended.noted()) == SHARDS  # each once
 
 
-@pytest.mark.long
-def test_nodes_encode_and_the_stage_archives_while_they_train(
-    dataset: Path, base_model: Path, model: TextToImage, tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
-    monkeypatch.setattr("components.core.platform.processes.train_on_nodes", two_nodes_here)
-    config, there = tiny(base_model, nodes=2, iterations=1), folder(tmp_path / "there", "run")
-    places = {"output": tmp_path / "model", "work": tmp_path / "here" / "run.work"}
-    with archive(monkeypatch) as store:
-        with monkeypatch.context() as patch:
-            patch.setattr(cache.Encoder, "write", None)  # not by the stage
-            run(config, dataset=[dataset], **places, tracker=Recorder())
-        puts = [path.rsplit("/", 1)[1] for method, path in store.seen if method == "PUT"]
-        assert puts[-1] == "cache.json"
-        assert JOB not in puts
-        share_cache([dataset], model, config, there, "cache")  # fetches it: nothing to encode
-        names = ("latents-00000.safetensors", "embeds-00000.safetensors", "prompts.json")
-        for name in names:
-            assert files(there)[name] == files(places["work"])[name]
-
-
 def test_a_copy_to_the_archive_that_fails_is_told_at_the_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -158,7 +136,7 @@ def test_a_copy_to_the_archive_that_fails_is_told_at_the_end(
         archiver.look()
         (tmp_path / "cache.json").write_text("{}")
         archiver.look()
-        with pytest.raises(Exception, match="cannot be written"):
+        with pytest.raises(UserError, match="cannot be written"):
             archiver.finish()
         store.refuse = lambda method, path: False
         Archiver(tmp_path).finish()  # complete before: not its work

@@ -219,7 +219,7 @@ def test_another_caches_index_and_a_lacking_archive_are_named(
     with pytest.raises(UserError, match=r"cache.json belongs to another cache: remove it"):
         share_cache([dataset], model, TWO_RANKS, work, "cache")
     monkeypatch.delenv(ARCHIVE)
-    with pytest.raises(UserError, match="set REALMAT_ARCHIVE=s3://bucket/prefix, or stream_cache"):
+    with pytest.raises(UserError, match="stream_cache needs an archive: set REALMAT_ARCHIVE="):
         share_cache([dataset], model, TWO_RANKS, work, "cache")
 
 
