@@ -24,7 +24,7 @@ from pydantic import BaseModel
 from components.core.diffusion.model import TextToImage, load_model
 from components.core.platform.preemption import Preempted, ended_by_sigterm
 from components.core.platform.processes import ending_well, train_in_group
-from components.sdxl_finetune.cache import INDEX, Encoder, write_whole
+from components.sdxl_finetune.cache import INDEX, Encoder, Shard, write_whole
 from components.sdxl_finetune.config import Config
 from components.sdxl_finetune.device import compute_device, free_memory
 from components.sdxl_finetune.grids import GridSet
@@ -71,15 +71,23 @@ def encode_here(folder: Path, job: Job, model: TextToImage) -> None:
 
 def encode_together(folder: Path, encoder: Encoder, rank: int = 0, processes: int = 1) -> None:
     """Compute the share of process `rank` of so many; return when the cache is complete."""
-    own = [
-        s for s in encoder.shards()[rank::processes] if not is_whole(folder / s.name, encoder.key)
-    ]
-    encoder.write(folder, own, shown=rank == 0)
-    if rank == 0:
-        _await(lambda: len(encoder.missing(folder)), "shards of other processes")
-        encoder.finish(folder)
-    else:
+
+    def not_there(shards: Sequence[Shard]) -> list[Shard]:
+        return [shard for shard in shards if not is_whole(folder / shard.name, encoder.key)]
+
+    encoder.write(folder, not_there(encoder.shards()[rank::processes]), shown=rank == 0)
+    if rank != 0:
         _await(lambda: int(not (folder / INDEX).exists()), "")
+        return
+    left = encoder.shards()
+
+    def count_left() -> int:
+        nonlocal left
+        left = not_there(left)
+        return len(left)
+
+    _await(count_left, "shards of other processes")
+    encoder.finish(folder)
 
 
 def encode_in_rank(folder: Path, model: TextToImage) -> None:
@@ -87,8 +95,8 @@ def encode_in_rank(folder: Path, model: TextToImage) -> None:
 
     SIGTERM raises `Preempted`, and what is encoded stays.
     """
-    if (folder / INDEX).exists():
-        return
+    if (folder / INDEX).exists() or not (folder / JOB).exists():
+        return  # there is nothing to do; what is missing then is said where it is opened
     job = Job.model_validate_json((folder / JOB).read_text(encoding="utf-8"))
     rank, processes = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
     device = compute_device(job.config.device)
