@@ -5,6 +5,7 @@ from urllib.parse import urlparse
 
 from components.core.catalogues.address import parse
 from components.core.errors import UserError
+from components.core.platform.archive import require_archive
 from components.core.platform.storage import CATALOGUES, addresses, fingerprint, local_path
 from pipelines.recipe import STAGES, Recipe
 
@@ -43,12 +44,15 @@ def check_labels(recipe: Recipe, labels: str, until: str) -> None:
 
 
 def check_training(recipe: Recipe, until: str) -> None:
-    """UserError when the fine-tuning needs more memory than this machine's GPUs have."""
+    """UserError when the fine-tuning needs more memory than this machine's GPUs have, or an archive
+    that there is not."""
     stages = STAGES[: STAGES.index(until) + 1] if until else STAGES
     if "sdxl_finetune" in stages:
         from pipelines.preflight_memory import check_memory
 
         check_memory(recipe.sdxl_finetune)
+        if recipe.sdxl_finetune.stream_cache:
+            require_archive("sdxl_finetune.stream_cache")
 
 
 def check_preferences(uri: str) -> None:

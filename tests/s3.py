@@ -20,6 +20,7 @@ class Store:
         self.refuse: Callable[[str, str], bool] = lambda method, path: False
         self.refused = 0
         self.seen: list[tuple[str, str]] = []
+        self.parts: list[tuple[str, str]] = []  # path and range of what was read
         self.server = make_server("127.0.0.1", 0, self, threaded=True)
         self.port = self.server.port
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
@@ -34,6 +35,8 @@ class Store:
             self.refused += 1
             start_response("503 Slow Down", [("Content-Type", "application/xml")])
             return [b"<Error><Code>SlowDown</Code><Message>later</Message></Error>"]
+        if method == "GET":
+            self.parts.append((path, environ.get("HTTP_RANGE", "")))
         return self.application(environ, start_response)
 
 

@@ -99,14 +99,20 @@ class Batches:
         items = batch_items(config.seed, step, config.batch_size, len(self._data))
         chances = config.caption_dropout, config.timestep_shift
         draw = Draw.of_step(config.seed, step, self._shape, self._train_steps, *chances)
-        return Batch(items, draw.t_b, [self._part(items, draw, rows) for rows in self._rows])
+        return Batch(items, draw.t_b, self._parts(items, draw))
 
-    def _part(self, items: NDArray[np.int64], draw: Draw, rows: slice) -> Part:
-        latents, embeds, ids = self._data.batch(items[rows])
-        part = Part(
-            rows, latents, embeds, ids, draw.noise_bchw[rows], draw.t_b[rows], draw.drop_b[rows]
-        )
-        return part.locked() if self._locked else part
+    def _parts(self, items: NDArray[np.int64], draw: Draw) -> list[Part]:
+        """Its items are asked for all at once, so that a store answers them side by side."""
+        first, parts = self._rows[0].start, []
+        latents, embeds, ids = self._data.batch(items[first : self._rows[-1].stop])
+        for rows in self._rows:
+            own = slice(rows.start - first, rows.stop - first)
+            part = Part(
+                rows, latents[own], embeds[own], ids[own],
+                draw.noise_bchw[rows], draw.t_b[rows], draw.drop_b[rows],
+            )  # fmt: skip
+            parts.append(part.locked() if self._locked else part)
+        return parts
 
 
 class Ahead(Generic[Made]):

@@ -3,7 +3,7 @@
 Neither the VAE nor the text encoders are trained, so nothing of them runs inside the training
 loop. Augmentation therefore happens before encoding: each grid has a few fixed variants. The cache
 is a folder of shards; each is computed by itself, so that an interrupted run goes on with those
-that are missing and several processes divide them. `cache.json` is written last.
+that are missing and several processes divide them (encode.py). `cache.json` is written last.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ from components.sdxl_finetune.shard_file import Arrays, is_whole, write_arrays
 INDEX = "cache.json"
 PROMPTS = "prompts.json"
 GRIDS = "grids.json"
+ADDRESS = "address.txt"
+"""In a folder without shards, where they are streamed from."""
 ITEMS_PER_SHARD = 512
 """A multiple of the usual batches, so that these are the same with any division into shards."""
 
@@ -67,9 +69,9 @@ class Encoder:
         """All shards of the cache."""
         return [*_shards("embeds", len(self.prompts)), *_shards("latents", self.items)]
 
-    def write(self, folder: Path, shards: Sequence[Shard]) -> None:
-        """Compute the shards, each of which appears whole."""
-        for shard in track(shards, "encoding grids"):
+    def write(self, folder: Path, shards: Sequence[Shard], *, shown: bool = True) -> None:
+        """Compute the shards, each of which appears whole; show how far they are if `shown`."""
+        for shard in track(shards, "encoding grids") if shown else shards:
             compute = self._embeds if shard.kind == "embeds" else self._latents
             write_arrays(folder / shard.name, compute(shard), self.key)
 
@@ -116,9 +118,14 @@ class Encoder:
         index = {"key": self.key, "items": self.items, "shards": shards}
         contents = ((PROMPTS, self.prompts), (GRIDS, self.grids.names()), (INDEX, index))
         for name, values in contents:
-            partial = folder / f".{name}.{os.getpid()}.partial"
-            partial.write_text(json.dumps(values), encoding="utf-8")
-            partial.replace(folder / name)
+            write_whole(folder / name, json.dumps(values))
+
+
+def write_whole(file: Path, text: str) -> None:
+    """Write a text file whole or not at all."""
+    partial = file.with_name(f".{file.name}.{os.getpid()}.partial")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(file)
 
 
 def prepare(folder: Path, key: str) -> bool:

@@ -19,7 +19,7 @@ class Config(BaseModel, frozen=True, extra="forbid"):
             # in. A checkpoint of another division is refused with a sentence.
             "iterations", "micro_batch_size", "processes", "nodes", "zero_stage",
             "checkpoint_every", "keep_checkpoints", "log_every", "device", "encode_batch_size",
-            "gradient_checkpointing", "channels_last", "compile", "saved_precision",
+            "stream_cache", "gradient_checkpointing", "channels_last", "compile", "saved_precision",
             "heldout_every", "heldout_items", "preview_every", "preview_prompts", "preview_steps",
             "preview_guidance", "preview_renderings", "rendering",
         }
@@ -89,6 +89,11 @@ class Config(BaseModel, frozen=True, extra="forbid"):
         "the model is told by SDXL's crop conditioning; 1: no crops.",
     )  # fmt: skip
     encode_batch_size: int = Field(16, ge=1, description="Grids that the VAE encodes at a time.")
+    stream_cache: bool = Field(
+        False,
+        description="Leave a cache that the archive has there and read each step's rows from it, "
+        "for machines whose disk is too small for it.",
+    )
     checkpoint_every: int = Field(1000, ge=1, description="Steps between checkpoints.")
     keep_checkpoints: int = Field(2, ge=1, description="How many of the last checkpoints stay.")
     log_every: int = Field(50, ge=1, description="Steps between logged metrics.")

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -16,19 +14,12 @@ from torch import Tensor
 from components.core.diffusion.denoiser import PromptEmbeds
 from components.core.diffusion.model import TextToImage
 from components.core.errors import UserError
-from components.sdxl_finetune.cache import (
-    GRIDS,
-    INDEX,
-    ITEMS_PER_SHARD,
-    PROMPTS,
-    Encoder,
-    prepare,
-)
+from components.sdxl_finetune.cache import ADDRESS, GRIDS, INDEX, PROMPTS, prepare
 from components.sdxl_finetune.cache_key import cache_key
 from components.sdxl_finetune.config import Config
-from components.sdxl_finetune.encode import encode_in_processes
-from components.sdxl_finetune.grids import GridSet
-from components.sdxl_finetune.shard_file import map_arrays
+from components.sdxl_finetune.encode import encode_here, write_job
+from components.sdxl_finetune.mapped import MappedRows
+from components.sdxl_finetune.streamed import StreamedRows
 
 
 def build_cache(
@@ -40,16 +31,12 @@ def build_cache(
     key: the cache's, where it is known already.
     """
     key = key or cache_key(dataset, model, config)
-    if prepare(folder, key):
-        return
-    encoder = Encoder(GridSet.open(dataset, model.image_size), model, config, key)
-    encode_in_processes(dataset, config, folder, key, encoder.missing(folder))
-    encoder.write(folder, encoder.missing(folder))
-    encoder.finish(folder)
+    if not prepare(folder, key):
+        encode_here(folder, write_job(folder, dataset, config, key), model)
 
 
 class TrainingData:
-    """The cache, opened for training; what a process does not use it does not read."""
+    """The cache, opened for training: a folder with its shards, or with the address of these."""
 
     def __init__(self, folder: Path) -> None:
         """UserError if a shard is missing or truncated."""
@@ -58,28 +45,24 @@ class TrainingData:
         except FileNotFoundError as error:
             raise UserError(f"{folder} holds no complete cache: start the stage again") from error
         self._folder, self._count = folder, int(index["items"])
-        shards = [map_arrays(folder / name, index["key"]) for name in index["shards"]]
-        self._latents = [shard for shard in shards if "latents" in shard]
-        self._embeds = [shard for shard in shards if "tokens" in shard]
+        names, key, address = index["shards"], index["key"], folder / ADDRESS
+        self._rows: MappedRows | StreamedRows
+        if address.exists():
+            self._rows = StreamedRows(address.read_text(encoding="utf-8"), names, key)
+        else:
+            self._rows = MappedRows(folder, names, key)
 
     def __len__(self) -> int:
         return self._count
 
-    @cached_property
-    def prompt_of_item(self) -> NDArray[np.int64]:
-        """(N,) the row of `prompts.json` that each item has."""
-        return np.concatenate([shard["prompts"] for shard in self._latents])
-
     def batch(self, items: NDArray[np.int64]) -> tuple[Tensor, PromptEmbeds, Tensor]:
         """Latents (B, C, h, w), embeddings, and `time_ids` of these items."""
-        prompts = self.prompt_of_item[items]
-        tokens, pooled = (_rows(self._embeds, name, prompts) for name in ("tokens", "pooled"))
-        latents = _rows(self._latents, "latents", items)
-        return latents, PromptEmbeds(tokens, pooled), self.time_ids(items)
+        latents, embeds = self._rows.read(items, self._rows.prompt_of_item[items])
+        return latents, embeds, self.time_ids(items)
 
     def time_ids(self, items: NDArray[np.int64]) -> Tensor:
         """Size and crop (B, 6) of the pictures that were encoded, as `denoiser.time_ids`."""
-        return _rows(self._latents, "time_ids", items)
+        return torch.from_numpy(self._rows.time_ids[items])
 
     def name_of(self, item: int) -> str:
         """Which grid an item is, for people: key, shard and caption; the files are read anew."""
@@ -88,13 +71,8 @@ class TrainingData:
         variant, index = divmod(item, len(grids))
         folder, shard, key = grids[index]
         version = f", augmented version {variant}" if variant else ""
-        prompt = prompts[int(self.prompt_of_item[item])]
+        prompt = prompts[int(self._rows.prompt_of_item[item])]
         return f"{key} of {folder}/{shard} '{prompt}'{version}"
-
-
-def _rows(shards: list[dict[str, NDArray[Any]]], name: str, rows: NDArray[np.int64]) -> Tensor:
-    places = [divmod(int(row), ITEMS_PER_SHARD) for row in rows]
-    return torch.from_numpy(np.stack([shards[shard][name][row] for shard, row in places]))
 
 
 def batch_items(seed: int, step: int, batch_size: int, count: int) -> NDArray[np.int64]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 
 import torch
@@ -18,3 +19,10 @@ def announce_device(wanted: str) -> None:
     """Tell DeepSpeed to use the CPU, if that is the device, instead of searching with warnings."""
     if compute_device(wanted) == "cpu":
         os.environ["DS_ACCELERATOR"] = "cpu"
+
+
+def free_memory() -> None:
+    """Give back what objects that are gone had of a GPU's memory."""
+    gc.collect()
+    if torch.cuda.is_initialized():
+        torch.cuda.empty_cache()

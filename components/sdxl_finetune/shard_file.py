@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,7 @@ from safetensors.numpy import save_file
 from components.core.errors import UserError
 
 Arrays = Mapping[str, NDArray[Any]]
+Read = Callable[[int, int], bytes]  # the bytes of a file from one place to another
 _KINDS = {"F32": np.float32, "I64": np.int64}
 _LENGTH = 8
 
@@ -35,19 +37,58 @@ def write_arrays(file: Path, arrays: Arrays, key: str) -> None:
     partial.replace(file)
 
 
-def map_arrays(file: Path, key: str) -> dict[str, NDArray[Any]]:
-    """The arrays of a file, read-only; UserError if it is missing, cut or of another cache."""
-    header, first = _header(file)
+class Place(NamedTuple):
+    """Where an array lies in its file: its rows follow each other from byte `start` on."""
+
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+    start: int
+
+    def rows(self, first: int, count: int = 1) -> tuple[int, int]:
+        """The first byte of some rows, and the one after their last."""
+        size = self.dtype.itemsize * prod(self.shape[1:])
+        return self.start + first * size, self.start + (first + count) * size
+
+
+def places(file: str, size: int, read: Read, key: str, mend: str) -> dict[str, Place]:
+    """Where the arrays of a file lie; UserError if it is cut or of another cache.
+
+    size: of the file in bytes; mend: for the message, what to do.
+    """
+    try:
+        first = _LENGTH + int.from_bytes(read(0, min(_LENGTH, size)), "little")
+        header = json.loads(read(_LENGTH, min(first, size)))
+    except ValueError as error:
+        raise UserError(f"{file} is truncated or damaged: {mend}") from error
     if header.pop("__metadata__", {}).get("key") != key:
-        raise UserError(f"{file} belongs to another cache: {_mend(file)}")
+        raise UserError(f"{file} belongs to another cache: {mend}")
     end = first + max(part["data_offsets"][1] for part in header.values())
-    if (size := file.stat().st_size) != end:
-        raise UserError(f"{file} is truncated ({size} of {end} bytes): {_mend(file)}")
+    if size != end:
+        raise UserError(f"{file} is truncated ({size} of {end} bytes): {mend}")
     return {
-        name: np.memmap(
-            file, _KINDS[part["dtype"]], "r", first + part["data_offsets"][0], tuple(part["shape"])
+        name: Place(
+            np.dtype(_KINDS[part["dtype"]]), tuple(part["shape"]), first + part["data_offsets"][0]
         )
         for name, part in header.items()
+    }
+
+
+def map_arrays(file: Path, key: str) -> dict[str, NDArray[Any]]:
+    """The arrays of a file, read-only; UserError if it is missing, cut or of another cache."""
+    mend = f"remove {file.parent / 'cache.json'} and start again, which makes what is missing"
+    try:
+        with file.open("rb") as stream:
+
+            def read(start: int, stop: int) -> bytes:
+                stream.seek(start)
+                return stream.read(max(0, stop - start))
+
+            found = places(str(file), file.stat().st_size, read, key, mend)
+    except FileNotFoundError as error:
+        raise UserError(f"{file} is missing: {mend}") from error
+    return {
+        name: np.memmap(file, place.dtype, "r", place.start, place.shape)
+        for name, place in found.items()
     }
 
 
@@ -58,20 +99,3 @@ def is_whole(file: Path, key: str) -> bool:
     except UserError:
         return False
     return True
-
-
-def _header(file: Path) -> tuple[dict[str, Any], int]:
-    """The header and the offset of the first array."""
-    try:
-        with file.open("rb") as stream:
-            length = int.from_bytes(stream.read(_LENGTH), "little")
-            header = json.loads(stream.read(min(length, file.stat().st_size)))
-    except FileNotFoundError as error:
-        raise UserError(f"{file} is missing: {_mend(file)}") from error
-    except ValueError as error:
-        raise UserError(f"{file} is truncated or damaged: {_mend(file)}") from error
-    return header, _LENGTH + length
-
-
-def _mend(file: Path) -> str:
-    return f"remove {file.parent / 'cache.json'} and start again, which makes what is missing"

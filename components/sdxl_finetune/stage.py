@@ -1,13 +1,13 @@
 """Fine-tunes the base model on material grids (paper sections 4.2 and 5).
 
-1. Encode grids and captions once, for this run and later ones on the same data.
+1. Encode grids and captions once, for this run and later ones on the same data; where several
+   processes train, these do it before.
 2. Train all of the UNet through DeepSpeed, in this process or in several that torchrun starts.
 3. Save the whole model as a diffusers folder and show a few sampled grids.
 """
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from components.core.platform.processes import train_in_group
 from components.core.platform.torchrun import forward_metrics
 from components.core.platform.tracking import Tracker
 from components.sdxl_finetune.config import Config
-from components.sdxl_finetune.device import announce_device, compute_device
+from components.sdxl_finetune.device import announce_device, compute_device, free_memory
 from components.sdxl_finetune.heldout import HELDOUT, build_heldout
 from components.sdxl_finetune.samples import (
     FOLDER,
@@ -30,7 +30,7 @@ from components.sdxl_finetune.samples import (
     sample_grids,
     to_images,
 )
-from components.sdxl_finetune.shared_cache import share_cache
+from components.sdxl_finetune.shared_cache import Archiver, share_cache
 from components.sdxl_finetune.shortage import encode_remedies, naming_shortage
 from components.sdxl_finetune.worker import (
     CACHE,
@@ -60,14 +60,15 @@ def run(
             flush=True,
         )
     model = load_model(config.base_model, device)
-    _encode(model, config, grids, work, tracker)
+    trained = is_trained(work, config.iterations)
+    _encode(model, config, grids, work, tracker, later=config.world_size > 1 and not trained)
     gallery = Gallery(config, tracker)
-    if not is_trained(work, config.iterations):
+    if not trained:
         if config.world_size == 1:
             _train_here(model, config, work, tracker, gallery)
         else:
             del model  # a GPU that trains would else keep it twice
-            _free_memory()
+            free_memory()
             train_in_processes(config, work, tracker, gallery)
             model = load_model(config.base_model)
     unet = UNet2DConditionModel.from_pretrained(work / RESULT, use_safetensors=True)
@@ -80,12 +81,13 @@ def run(
 
 
 def _encode(
-    model: TextToImage, config: Config, grids: Sequence[Path], work: Path, tracker: Tracker
-) -> None:
-    """Make the cache and the held-out grids."""
+    model: TextToImage, config: Config, grids: Sequence[Path], work: Path, tracker: Tracker,
+    *, later: bool,
+) -> None:  # fmt: skip
+    """Make the cache and the held-out grids; later: the training processes make the cache."""
     tracker.log_params({"parameters": sum(p.numel() for p in model.unet.parameters())})
     with naming_shortage("to encode grids", lambda: encode_remedies(config)):
-        share_cache(grids, model, config, work, CACHE)
+        share_cache(grids, model, config, work, CACHE, later=later)
         if config.heldout_every:
             heldout = build_heldout(grids, model, config, work / HELDOUT)
             none = "no grid has the split 'test': no held-out loss"
@@ -93,18 +95,12 @@ def _encode(
             print(f"sdxl_finetune: {said}", flush=True)
 
 
-def _free_memory() -> None:
-    gc.collect()
-    if torch.cuda.is_initialized():
-        torch.cuda.empty_cache()
-
-
 def _train_here(
     model: TextToImage, config: Config, work: Path, tracker: Tracker, gallery: Gallery
 ) -> None:
     """Train in this process the model that encoded; a GPU then gets what is trained alone."""
     model.to("cpu")
-    _free_memory()
+    free_memory()
 
     def log(metrics: Mapping[str, float], step: int) -> None:
         tracker.log_metrics(metrics, step=step)
@@ -124,14 +120,16 @@ def train_in_processes(config: Config, work: Path, tracker: Tracker, gallery: Ga
     (work / CONFIG).write_text(config.model_dump_json())
     metrics = work / METRICS
     metrics.unlink(missing_ok=True)
-    seen = 0
+    archiver, seen = Archiver(work / CACHE), 0
 
     def watch() -> None:
         nonlocal seen
         seen = forward_metrics(metrics, seen, tracker)
         gallery.show_files(work / FOLDER)
+        archiver.look()
 
     train_in_group(
         "sdxl_finetune", "components.sdxl_finetune.worker", work, nodes=config.nodes,
         processes=config.processes, watch=watch,
     )  # fmt: skip
+    archiver.finish()

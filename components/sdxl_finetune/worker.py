@@ -2,9 +2,9 @@
 
     torchrun --nproc-per-node 8 -m components.sdxl_finetune.worker WORK
 
-WORK holds `config.json` and the cache that the stage has made; the result is `WORK/unet`, metrics
-go to `WORK/metrics.jsonl` and sampled grids to `WORK/samples`, which the stage forwards to its
-tracker, and the sentence of a user's error to `WORK/failure.txt`.
+WORK holds `config.json` and the cache, or what is to be encoded into it before training. The result
+is `WORK/unet`, metrics go to `WORK/metrics.jsonl` and sampled grids to `WORK/samples`, which the
+stage forwards to its tracker, and the sentence of a user's error to `WORK/failure.txt`.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from components.core.platform.processes import ending_well
 from components.sdxl_finetune.config import Config
 from components.sdxl_finetune.data import TrainingData
 from components.sdxl_finetune.device import announce_device
+from components.sdxl_finetune.encode import encode_in_rank
 from components.sdxl_finetune.samples import FOLDER, Images, leave_file
 
 CONFIG, CACHE, CHECKPOINTS = "config.json", "cache", "checkpoints"
@@ -33,18 +34,15 @@ Log = Callable[[Mapping[str, float], int], None]
 Show = Callable[[Images, int], None]
 
 
-def train_in_process(
-    config: Config, work: Path, log: Log, show: Show, model: TextToImage | None = None
-) -> None:
+def train_in_process(config: Config, work: Path, log: Log, show: Show, model: TextToImage) -> None:
     """Train as a member of the process group and have rank 0 write the trained UNet.
 
-    model: the base model, on the CPU, where the process has loaded it already.
+    model: the base model, on the CPU.
     """
     announce_device(config.device)
     from components.sdxl_finetune.observer import Observer
     from components.sdxl_finetune.trainer import Trainer
 
-    model = model or load_model(config.base_model)
     observer = Observer(config, model, work, work / CACHE, log, show)
     data, checkpoints = TrainingData(work / CACHE), work / CHECKPOINTS
     trainer = Trainer(config, model, data, checkpoints, log, observer)
@@ -89,7 +87,9 @@ def main() -> None:
         leave_file(grids, step, work / FOLDER)
 
     with ending_well("sdxl_finetune", work):
-        train_in_process(config, work, log, show)
+        model = load_model(config.base_model)
+        encode_in_rank(work / CACHE, model)
+        train_in_process(config, work, log, show, model)
     torch.distributed.destroy_process_group()
 
 

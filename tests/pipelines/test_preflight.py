@@ -94,3 +94,13 @@ def test_a_training_that_does_not_fit_is_told_with_what_would() -> None:
     check_memory(config(device="cpu"))
     with pytest.raises(UserError, match="processes is 4, but this machine has 2 GPUs"):
         check_memory(config(processes=4, micro_batch_size=1))
+
+
+def test_streaming_without_an_archive_stops_the_run_before_it_writes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("REALMAT_ARCHIVE", raising=False)
+    recipe = load_recipe("smoke", ["sdxl_finetune.stream_cache=true"])
+    with pytest.raises(UserError, match="stream_cache needs an archive: set REALMAT_ARCHIVE"):
+        run_local(recipe, tmp_path / "run", Sources())
+    assert not (tmp_path / "run").exists()

@@ -13,7 +13,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,9 +39,13 @@ class Trouble:
 
 
 def train_ranks(
-    config: Config, work: Path, trouble: Trouble | None = None
-) -> tuple[list[int | None], list[str]]:
-    """Exit codes, and digests of all parameters at the end, of every rank."""
+    config: Config, work: Path, trouble: Trouble | None = None,
+    before: Callable[[int], None] | None = None,
+) -> tuple[list[int | None], list[str]]:  # fmt: skip
+    """Exit codes, and digests of all parameters at the end, of every rank.
+
+    before: what each process does first, given its rank.
+    """
     (work / "config.json").write_text(config.model_dump_json())
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -50,7 +54,7 @@ def train_ranks(
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["components.sdxl_finetune.trainer", OF_ZERO, __name__])
     ranks = [
-        context.Process(target=_rank, args=(rank, config.world_size, port, work, trouble))
+        context.Process(target=_rank, args=(rank, config.world_size, port, work, trouble, before))
         for rank in range(config.world_size)
     ]
     for process in ranks:
@@ -67,7 +71,10 @@ def train_ranks(
     return [p.exitcode for p in ranks], [d.read_text() for d in digests if d.exists()]
 
 
-def _rank(rank: int, size: int, port: int, work: Path, trouble: Trouble | None) -> None:
+def _rank(
+    rank: int, size: int, port: int, work: Path, trouble: Trouble | None,
+    before: Callable[[int], None] | None,
+) -> None:  # fmt: skip
     os.environ.update(
         RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(size), OMP_NUM_THREADS="1",
         MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port), DS_ACCELERATOR="cpu",
@@ -90,6 +97,8 @@ def _rank(rank: int, size: int, port: int, work: Path, trouble: Trouble | None) 
     worker.write_result = digest_and_write
     if trouble is not None and trouble.rank == rank:
         _make_trouble(trouble, data.TrainingData, trainer.Trainer)
+    if before is not None:
+        before(rank)
     sys.argv = ["worker", str(work)]
     worker.main()
 

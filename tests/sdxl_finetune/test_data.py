@@ -15,11 +15,10 @@ from components.core.diffusion.loss import v_prediction_loss
 from components.core.diffusion.model import TextToImage, load_model
 from components.core.errors import UserError
 from components.core.materials.shards import GridShards
-from components.sdxl_finetune.cache import Encoder, prepare
+from components.sdxl_finetune.cache import Encoder
 from components.sdxl_finetune.cache_key import cache_key
 from components.sdxl_finetune.config import Config
 from components.sdxl_finetune.data import TrainingData, batch_items, build_cache
-from components.sdxl_finetune.encode import encode_in_processes, encode_share, write_job
 from components.sdxl_finetune.grids import GridSet, augment
 from components.sdxl_finetune.shard_file import write_arrays
 
@@ -89,7 +88,7 @@ class Killed(Exception):
 
 @pytest.fixture
 def shards_of_four(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("cache", "data"):
+    for module in ("cache", "mapped"):
         monkeypatch.setattr(f"components.sdxl_finetune.{module}.ITEMS_PER_SHARD", 4)
 
 
@@ -137,44 +136,21 @@ def test_an_interrupted_cache_goes_on_shard_by_shard(
     assert encoded == []
 
 
-@pytest.mark.usefixtures("shards_of_four")
-def test_processes_divide_the_shards(
-    dataset: Path, base_model: Path, model: TextToImage, tmp_path: Path, encoded: list[str]
-) -> None:
-    config = Config(encode_batch_size=4, base_model=str(base_model), device="cpu")
-    build_cache([dataset], model, config, tmp_path / "one")
-    alone = sorted(encoded)
-    key, folder = cache_key([dataset], model, config), tmp_path / "two"
-    prepare(folder, key)
-    encoder = Encoder(GridSet.open([dataset], model.image_size), model, config, key)
-    job = write_job([dataset], config, folder, key, encoder.shards())
-    encoded.clear()
-    for rank in (0, 1):
-        encode_share(job, rank, 2)
-    assert sorted(encoded) == alone  # each once
-    for name in alone:
-        assert (folder / name).read_bytes() == (tmp_path / "one" / name).read_bytes()
-
-
 @pytest.mark.long
-def test_torchrun_starts_the_processes_that_divide_them(
+def test_torchrun_starts_a_process_for_each_gpu(
     dataset: Path, base_model: Path, model: TextToImage, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     """As on a machine with two GPUs, but that each process then computes on the CPU."""
     config = Config(encode_batch_size=4, base_model=str(base_model), device="cpu")
-    key, one, two = cache_key([dataset], model, config), tmp_path / "one", tmp_path / "two"
-    encoder = Encoder(GridSet.open([dataset], model.image_size), model, config, key)
-    for folder in (one, two):
-        prepare(folder, key)
-    encoder.write(one, encoder.shards())
-    encode_in_processes([dataset], config, two, key, encoder.shards())
-    assert encoder.missing(two) == encoder.shards()  # a CPU has no use for two processes
+    one, two = tmp_path / "one", tmp_path / "two"
+    build_cache([dataset], model, config, one)
     monkeypatch.setattr("components.sdxl_finetune.encode.compute_device", lambda wanted: "cuda")
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    encode_in_processes([dataset], config, two, key, encoder.shards())
+    monkeypatch.setattr(Encoder, "write", None)  # not here
+    build_cache([dataset], model, config, two)
     names = {path.name for path in one.iterdir()}
-    assert len(names) == 1 + 2
+    assert len(names) == 2 + 4  # shards, key, prompts, grids and index
     assert {path.name for path in two.iterdir()} == names  # nothing is left of the job
     for name in names:
         assert (two / name).read_bytes() == (one / name).read_bytes()

@@ -18,12 +18,14 @@ from safetensors.torch import load_file
 from components.core.errors import UserError
 from components.core.platform.torchrun import forward_metrics
 from components.core.platform.tracking import NullTracker
+from components.sdxl_finetune.cache import Encoder
 from components.sdxl_finetune.checkpoint import checkpoints, steps_of
 from components.sdxl_finetune.config import Config
 from components.sdxl_finetune.draw import Draw
 from components.sdxl_finetune.samples import Gallery
 from components.sdxl_finetune.stage import run, train_in_processes
 from tests.nodes import two_nodes_here
+from tests.s3 import archive
 from tests.sdxl_finetune.recorder import Recorder
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -133,16 +135,25 @@ def test_two_nodes_train_the_same_model_as_one(
     undisturbed: tuple[dict[str, torch.Tensor], Recorder],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Gradients are averaged over ranks: without that, rank 0 would learn from half the batch."""
+    """Gradients are averaged over ranks: without that, rank 0 would learn from half the batch.
+
+    The nodes encode, and the stage, which trains and encodes nothing, archives what they made.
+    """
     monkeypatch.setattr("components.core.platform.processes.train_on_nodes", two_nodes_here)
+    monkeypatch.setattr(Encoder, "write", None)
     recorder = Recorder()
-    run(
-        tiny(base_model, nodes=2),
-        dataset=[dataset],
-        output=tmp_path / "model",
-        work=tmp_path / "work",
-        tracker=recorder,
-    )
+    with archive(monkeypatch) as store:
+        run(
+            tiny(base_model, nodes=2),
+            dataset=[dataset],
+            output=tmp_path / "model",
+            work=tmp_path / "work",
+            tracker=recorder,
+        )
+        puts = [path.rsplit("/", 1)[1] for method, path in store.seen if method == "PUT"]
+    shards = {"embeds-00000.safetensors", "latents-00000.safetensors"}
+    assert set(puts) == shards | {"key.txt", "prompts.json", "grids.json", "cache.json"}
+    assert puts[-1] == "cache.json"
     expected, _ = undisturbed
     assert deviation(base_model, expected, tmp_path / "model") < 0.01
     assert [step for step, _ in recorder.rows] == list(range(1, 8))

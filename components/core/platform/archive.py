@@ -25,6 +25,14 @@ def archive_uri(stage: str, key: str) -> str:
     return f"{base}/{stage}/{key}" if base else ""
 
 
+def require_archive(setting: str) -> None:
+    """UserError unless there is an archive, which a setting that is switched on needs."""
+    if not archive_uri("", ""):
+        raise UserError(
+            f"{setting} needs an archive: set {ARCHIVE}=s3://bucket/prefix, or {setting} to false."
+        )
+
+
 def fetch(stage: str, key: str, finished: Path) -> bool:
     """Puts the archived artifact at `finished`; False when there is none, or none that is whole."""
     uri = archive_uri(stage, key)

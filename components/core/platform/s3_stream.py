@@ -1,4 +1,4 @@
-"""An S3 object read from front to back, however often the connection breaks.
+"""An S3 object, or a part of one, read from front to back, however often the connection breaks.
 
 A read that fails is taken up where it broke, of the same version of the object. What does not come
 back is `Unreachable`: it says nothing about the object, which must not be taken for a damaged one.
@@ -20,7 +20,9 @@ GONE = ("404", "NoSuchKey", "NoSuchVersion", "InvalidObjectState", "412", "Preco
 
 
 class S3Stream:
-    """client: of boto3. start: the first byte that is read; sleep: tests let no time pass."""
+    """client: of boto3. start: the first byte that is read; stop: the one after the last, None for
+    the object's end; version: the ETag that is read, "" for what lies there now; sleep: tests let
+    no time pass."""
 
     def __init__(
         self,
@@ -29,10 +31,12 @@ class S3Stream:
         key: str,
         *,
         start: int = 0,
+        stop: int | None = None,
+        version: str = "",
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._client, self._bucket, self._key = client, bucket, key
-        self._sleep, self._place, self._version = sleep, start, ""
+        self._sleep, self._place, self._stop, self._version = sleep, start, stop, version
         self._body: Any = None
         self._patiently(self._open)
 
@@ -69,8 +73,11 @@ class S3Stream:
 
     def _open(self) -> None:
         more = {"IfMatch": self._version} if self._version else {}
-        if self._place:
-            more["Range"] = f"bytes={self._place}-"
+        if self._stop is not None and self._place >= self._stop:
+            return  # all had been read
+        if self._place or self._stop is not None:
+            last = "" if self._stop is None else self._stop - 1
+            more["Range"] = f"bytes={self._place}-{last}"
         try:
             answer = self._client.get_object(Bucket=self._bucket, Key=self._key, **more)
         except Exception as error:
@@ -93,8 +100,10 @@ class S3Stream:
                         f"{uri} cannot be read ({error}): check its name, and that nobody changes "
                         "it meanwhile."
                     ) from error
-                # boto3 itself has asked again where no answer, or a bad one, came to a request.
-                if isinstance(error, ClientError) or attempt == ATTEMPTS - 1:
+                # boto3 itself has asked again where no answer, or a bad one, came to a request,
+                # unless requests that are made at once had used up its attempts together.
+                answered = isinstance(error, ClientError) and not _without_retry(error)
+                if answered or attempt == ATTEMPTS - 1:
                     raise Unreachable(
                         f"{uri} cannot be read for now ({error}): check that the store runs, the "
                         "AWS_* variables and the right to read it, and start again; nothing is "
@@ -107,3 +116,8 @@ class S3Stream:
 def _code(error: Exception) -> str:
     response = getattr(error, "response", None)
     return str(response.get("Error", {}).get("Code", "")) if isinstance(response, dict) else ""
+
+
+def _without_retry(error: Exception) -> bool:
+    response = getattr(error, "response", {})
+    return bool(response.get("ResponseMetadata", {}).get("RetryQuotaReached"))

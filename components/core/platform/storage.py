@@ -14,6 +14,7 @@ from urllib.parse import unquote, urlparse
 
 from components.core.errors import UserError
 from components.core.platform.artifacts import hash_text
+from components.core.platform.s3_parts import S3Parts
 from components.core.platform.s3_stream import ATTEMPTS, S3Stream
 
 CATALOGUES = ("ambientcg", "matsynth", "polyhaven")
@@ -83,6 +84,12 @@ def open_stream(uri: str, start: int = 0) -> BinaryIO:
     except PermissionError as error:
         raise UserError(f"{uri} cannot be read ({error.strerror}): make it readable.") from error
     return file
+
+
+def open_parts(uri: str, threads: int) -> S3Parts:
+    """For reading parts of the objects below an S3 address in so many threads at once."""
+    bucket, prefix = _bucket_and_prefix(uri)
+    return S3Parts(_s3(threads), bucket, f"{prefix}/" if prefix else "")
 
 
 def upload(folder: Path, uri: str, last: str = "") -> None:
@@ -203,12 +210,12 @@ def cache_folder(name: str) -> Path:
     return (Path(base) if base else Path.home() / ".cache") / "realmat" / name
 
 
-def _s3() -> Any:
+def _s3(connections: int = 10) -> Any:
     import boto3
     from botocore.config import Config
 
     retries = {"mode": "standard", "max_attempts": ATTEMPTS}
-    return boto3.client("s3", config=Config(retries=retries))
+    return boto3.client("s3", config=Config(retries=retries, max_pool_connections=connections))
 
 
 def _s3_errors() -> tuple[type[Exception], ...]:
