@@ -14,12 +14,13 @@ PATIENCE = 10.0
 
 def check_sources(photos: str, environments: str, materials: str) -> None:
     """UserError when one of the sources is missing, or holds nothing that its stage could use.
+    Each may be several addresses.
 
     Folders on this machine are looked into; remote ones, which may be huge, are only listed.
     """
     for uri, check in (
-        (photos, _check_photos),
-        (environments, _check_environments),
+        *((one, _check_photos) for one in addresses(photos)),
+        *((one, _check_environments) for one in addresses(environments)),
         *((one, _check_materials) for one in addresses(materials)),
     ):
         fingerprint(uri)
@@ -70,9 +71,9 @@ def check_examples(uri: str) -> None:
 
 
 def _check_photos(folder: Path) -> None:
-    from components.core.materials.photos import list_images
+    from components.core.materials.photo_chunks import chunks_of
 
-    list_images(folder)
+    chunks_of(str(folder), 1)
 
 
 def _check_environments(folder: Path) -> None:

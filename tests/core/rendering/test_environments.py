@@ -169,6 +169,19 @@ def test_one_bad_file_of_a_folder_is_set_aside_and_one_given_alone_refused(
         load_environments(tmp_path)
 
 
+def test_lights_of_several_places_are_taken_together(tmp_path: Path) -> None:
+    for place, names in (("a", ["dusk"]), ("b", ["dawn", "noon"])):
+        for name in names:
+            write_hdr(tmp_path / place / f"{name}.exr", np.ones((32, 64, 3)))
+    places = [tmp_path / "b", tmp_path / "a" / "dusk.exr", tmp_path / "b"]
+    found = usable_environments(",".join(map(str, places)))
+    assert [light.name for light in found.environments] == ["dawn", "noon", "dusk"]
+    assert [file.name for file in found.files] == ["dawn.exr", "noon.exr", "dusk.exr"]
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match="empty: no environment found"):
+        load_environments(f"{tmp_path / 'a'},{tmp_path / 'empty'}")
+
+
 def test_a_bomb_is_refused_by_its_header(tmp_path: Path) -> None:
     lines = b"#?RADIANCE\nFORMAT=32-bit_rle_rgbe\n\n-Y 100000 +X 200000\n"
     (tmp_path / "huge.hdr").write_bytes(lines + bytes(64))
