@@ -83,10 +83,9 @@ def _check_environments(folder: Path) -> None:
 
 
 def _check_materials(folder: Path) -> None:
-    from components.core.materials.names import map_files
+    from components.core.materials.sources import material_sets
 
-    folders = [folder, *(path for path in folder.rglob("*") if path.is_dir())]
-    if not any("albedo" in map_files(path) for path in folders):
+    if not material_sets(folder):
         raise UserError(
             f"{folder}: no material found; expected folders with an albedo map (albedo.png, "
             "*_Color.jpg, *_diff_1k.png)"

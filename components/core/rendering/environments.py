@@ -155,7 +155,11 @@ def _read_place(root: Path) -> tuple[dict[Path, Environment], list[tuple[Path, s
     """The environments of a folder, or one, and what is none with the reason."""
     if root.is_file():
         return {root: load_environment(root)}, []
-    files = sorted(file for file in root.rglob("*") if file.suffix.lower() in SUFFIXES)
+    files = sorted(
+        file
+        for file in root.rglob("*")
+        if file.suffix.lower() in SUFFIXES and not file.name.startswith(".")
+    )
     if not files:
         raise UserError(f"{root}: no environment found; expected .hdr or .exr files in it")
     environments: dict[Path, Environment] = {}

@@ -158,6 +158,7 @@ def test_one_bad_file_of_a_folder_is_set_aside_and_one_given_alone_refused(
     for number in range(3):
         write_hdr(tmp_path / f"sky{number}.hdr", np.ones((32, 64, 3)))
     (tmp_path / "bad.hdr").write_bytes(b"")
+    (tmp_path / "._sky0.hdr").write_bytes(b"as macOS writes them")
     found = usable_environments(tmp_path)
     assert [each.name for each in found.environments] == ["sky0", "sky1", "sky2"]
     assert [path.name for path, _ in found.left_out] == ["bad.hdr"]
