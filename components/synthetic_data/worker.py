@@ -97,14 +97,13 @@ def key_of(number: int) -> str:
 def make_sample(plan: Plan, maker: Maker, light: Light, number: int) -> Sample:
     """Grid, words and renderings of sample `number`."""
     material = maker.material(number).resized(plan.config.map_size)
-    source = plan.place(number).source
+    source = plan.source(plan.place(number))
     prompt = prompt_of(material.category, material.caption)
     words = {
         "caption": material.caption,
         "category": material.category,
-        "source": source,
-        # Materials that a user brings are there to be learnt from.
-        "split": "test" if source == "library" and is_heldout(prompt) else "train",
+        "source": source.name,
+        "split": "test" if source.own and is_heldout(prompt) else "train",
     }
     words.update({name: text_of(v) for name, v in material.metadata.items() if name in KEPT})
     return Sample(key_of(number), pack_uint8(material), words, light.renderings(material, number))
