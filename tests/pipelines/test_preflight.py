@@ -61,7 +61,7 @@ def test_a_missing_folder_is_told(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="nowhere does not exist"):
         check_sources("", "", f"matsynth://40,{tmp_path / 'nowhere'}")
     with pytest.raises(UserError, match="nowhere does not exist"):
-        check_sources(f"{tmp_path},{tmp_path / 'nowhere'}", "", "")
+        check_sources(f"{tmp_path / 'nowhere'},s3://photos", "", "")
     with pytest.raises(UserError, match="nowhere does not exist"):
         check_sources("", f"polyhaven://40,{tmp_path / 'nowhere'}", "")
 
