@@ -52,15 +52,16 @@ def _sampler(mi: Any) -> Any:
 
         def __init__(self, properties: Any) -> None:
             super().__init__(properties)
-            self.properties = properties
             self.columns = properties["columns"]
             self.interleave = properties["interleave"]
             self.key, self.dimension, self.place = (mi.UInt32(0) for _ in range(3))
 
         def fork(self) -> Any:
-            made = Interleaved(self.properties)
-            made.set_sample_count(self.sample_count())
-            return made
+            # The properties that this one was made of are gone: Mitsuba lends them.
+            properties = mi.Properties(PLUGIN)
+            properties["sample_count"] = self.sample_count()
+            properties["columns"], properties["interleave"] = self.columns, self.interleave
+            return Interleaved(properties)
 
         def clone(self) -> Any:
             made = self.fork()
