@@ -23,13 +23,18 @@ from components.core.platform.seeds import derive_seed
 class Source(Protocol):
     """Base materials of one origin."""
 
-    name: str
-    """Of the origin, as the index of the data set has it."""
-    own: bool
-    """Whether this project made them: then some are held out, and each is a sample as it is.
+    @property
+    def name(self) -> str:
+        """Of the origin, as the index of the data set has it."""
+        ...
 
-    What a user brings is there to be learnt from, and varied so that no two samples are alike.
-    """
+    @property
+    def own(self) -> bool:
+        """Whether this project made them: then some are held out, and each is a sample as it is.
+
+        What a user brings is there to be learnt from, and varied so that no two samples are alike.
+        """
+        ...
 
     def __len__(self) -> int:
         """How many there are."""
