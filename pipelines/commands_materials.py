@@ -239,7 +239,7 @@ def _material(folder: Path) -> "Material":
     Items of catalogues have a material.json too, but maps with the names of their library.
     """
     from components.core.materials.files import SIDECAR, load_material
-    from components.core.materials.sources import load_pbr_set
+    from components.core.materials.pbr_set import load_pbr_set
 
     if (folder / SIDECAR).exists() and (folder / "albedo.png").exists():
         return load_material(folder)

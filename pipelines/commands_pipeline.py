@@ -100,19 +100,23 @@ def _command(
 
 def _add_sources(command: argparse.ArgumentParser) -> None:
     for name, what in (
-        ("photos", "photographs of materials"),
-        ("examples", "example photographs that the search is to find, one sub-folder a category"),
-        ("environments", ".hdr or .exr environment maps"),
+        ("photos", "folder or s3:// address of photographs of materials"),
+        ("environments", "folder, s3:// or catalogue's address of .hdr or .exr environment maps"),
+        ("materials", "folder, s3:// or catalogue's address of PBR material sets"),
     ):
         command.add_argument(
-            f"--{name}", metavar="URI", default="", help=f"folder or s3:// address of {what}"
+            f"--{name}",
+            metavar="URI",
+            action="append",
+            default=[],
+            help=f"{what}; may be given again",
         )
     command.add_argument(
-        "--materials",
+        "--examples",
         metavar="URI",
-        action="append",
-        default=[],
-        help="folder, s3:// or catalogue's address of PBR material sets; may be given again",
+        default="",
+        help="folder or s3:// address of example photographs that the search is to find, one "
+        "sub-folder a category",
     )
     command.add_argument(
         "--preferences",
@@ -167,11 +171,14 @@ def _sources(given: argparse.Namespace, recipe: "Recipe") -> "Sources":
     def absolute(uri: str) -> str:
         return str(Path(uri).expanduser().absolute()) if uri and "://" not in uri else uri
 
+    def together(uris: list[str]) -> str:
+        return ",".join(map(absolute, uris))
+
     return Sources(
-        photos=absolute(given.photos),
+        photos=together(given.photos),
         examples=absolute(given.examples),
-        environments=absolute(given.environments or recipe.shared.environments),
-        materials=",".join(map(absolute, given.materials)),
+        environments=together(given.environments) or absolute(recipe.shared.environments),
+        materials=together(given.materials),
         labels=given.labels,
         preferences=absolute(given.preferences),
     )
@@ -207,6 +214,7 @@ def _submit(given: argparse.Namespace) -> int:
     import sys
     import tempfile
 
+    from components.core.platform.storage import addresses
     from pipelines.authentication import Credentials
     from pipelines.cluster import compile_pipeline
     from pipelines.image_digests import require_digests
@@ -215,8 +223,11 @@ def _submit(given: argparse.Namespace) -> int:
     recipe = _recipe_of_cluster(given)
     sources = _sources(given, recipe)
     for name, uri in sources.model_dump().items():
-        if uri and "://" not in uri:
-            raise UserError(f"--{name} {uri} is a local path: give an s3:// address on a cluster.")
+        for one in addresses(uri):
+            if "://" not in one:
+                raise UserError(
+                    f"--{name} {one} is a local path: give an s3:// address on a cluster."
+                )
     if not given.allow_tags:
         require_digests(recipe)
     if given.cron:

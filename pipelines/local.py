@@ -46,8 +46,9 @@ from pipelines.runs import CHECKOUT, mark_champion
 class Sources(BaseModel, frozen=True):
     """What the user gives in place of the embedded data; "" is the embedded data.
 
-    labels is the address of a labelling project, preferences a table, the others are folders;
-    examples has one sub-folder for each category.
+    labels is the address of a labelling project, preferences a table, the others are folders, of
+    photos, environments and materials several with commas between them; examples has one sub-folder
+    for each category.
     """
 
     photos: str = ""

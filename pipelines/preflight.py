@@ -15,12 +15,13 @@ PATIENCE = 10.0
 
 def check_sources(photos: str, environments: str, materials: str) -> None:
     """UserError when one of the sources is missing, or holds nothing that its stage could use.
+    Each may be several addresses.
 
     Folders on this machine are looked into; remote ones, which may be huge, are only listed.
     """
     for uri, check in (
-        (photos, _check_photos),
-        (environments, _check_environments),
+        *((one, _check_photos) for one in addresses(photos)),
+        *((one, _check_environments) for one in addresses(environments)),
         *((one, _check_materials) for one in addresses(materials)),
     ):
         fingerprint(uri)
@@ -74,9 +75,9 @@ def check_examples(uri: str) -> None:
 
 
 def _check_photos(folder: Path) -> None:
-    from components.core.materials.photos import list_images
+    from components.core.materials.photo_chunks import chunks_of
 
-    list_images(folder)
+    chunks_of(str(folder), 1)
 
 
 def _check_environments(folder: Path) -> None:
@@ -86,10 +87,9 @@ def _check_environments(folder: Path) -> None:
 
 
 def _check_materials(folder: Path) -> None:
-    from components.core.materials.names import map_files
+    from components.core.materials.sources import material_sets
 
-    folders = [folder, *(path for path in folder.rglob("*") if path.is_dir())]
-    if not any("albedo" in map_files(path) for path in folders):
+    if not material_sets(folder):
         raise UserError(
             f"{folder}: no material found; expected folders with an albedo map (albedo.png, "
             "*_Color.jpg, *_diff_1k.png)"

@@ -60,10 +60,11 @@ def pipeline_of(recipe: Recipe) -> Any:
         12. Register the model: as champion if it passed the gate, as candidate if not.
 
         Args:
-            photos: folder of photographs; "" is the database that the project renders itself.
+            photos: folder of photographs, or several with commas between them; "" is the database
+                that the project renders itself.
             examples: folder of example photographs by category; "" is none.
-            environments: folder of environment maps, or the address of a catalogue; "" is the
-                embedded lights.
+            environments: folder of environment maps, or the address of a catalogue, or several;
+                "" is the embedded lights.
             materials: folder of material sets, or the address of a catalogue, or several with
                 commas between them; "" is the procedural library alone.
             labels: address of a Label Studio project; "" is what the recipe says.

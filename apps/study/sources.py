@@ -17,7 +17,7 @@ from components.core.generator import category_of
 from components.core.materials.grid import unpack_uint8
 from components.core.materials.material import Material
 from components.core.materials.names import map_files
-from components.core.materials.sources import load_pbr_set
+from components.core.materials.pbr_set import load_pbr_set
 from components.core.platform.artifacts import open_artifact
 from components.core.rendering.environments import Environment
 from components.core.rendering.loop import point_light_loop

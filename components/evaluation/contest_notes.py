@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 
 from components.core.intervals import FEW_CLUSTERS
-from components.core.materials.sources import DEFAULT_ROUGHNESS
+from components.core.materials.pbr_set import DEFAULT_ROUGHNESS
 from components.evaluation.entrants import Entrant
 from components.evaluation.judges import Judges
 

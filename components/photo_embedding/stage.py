@@ -32,7 +32,8 @@ LINES = pa.schema([("name", pa.string()), ("archive", pa.string())])
 def run(
     config: Config, *, photos: str, environments: str, output: Path, work: Path, tracker: Tracker
 ) -> None:
-    """Write the artifact "photo-features" of the images at `photos` ("": the stand-in)."""
+    """Write the artifact "photo-features" of the images at `photos`, an address or several with
+    commas between them ("": the stand-in)."""
     clip = ClipFeatures.load(config.clip, device=choose_device(config.device))
     batches = photographs(config, photos) if photos else stand_ins(config, environments)
     files = embed(own(config, batches), clip, work, processes=config.processes)

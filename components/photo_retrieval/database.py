@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from components.core.errors import UserError
-from components.core.materials.photo_chunks import Chunk, Decoded, decode, following
+from components.core.materials.photo_chunks import Chunk, Decoded, decode, following, root_of
 from components.core.platform.artifacts import open_artifact
 from components.photo_retrieval.index import Features
 
@@ -100,7 +100,8 @@ class Database:
             raise UserError(f"{uri}: none of {total} images can be used; give photographs")
 
     def sources(self, items: Sequence[int]) -> list[str]:
-        """Where these came from: names below `photos`, or of the stand-in."""
+        """Where these came from: names below `photos` (addresses if these are several), or of the
+        stand-in."""
         return [name for name, _ in self._lines(items)]
 
     def images(self, items: Sequence[int]) -> Iterator[tuple[int, NDArray[np.uint8]]]:
@@ -126,7 +127,7 @@ class Database:
 
     def _decoded(self, archive: str, names: Sequence[str]) -> Iterator[Decoded]:
         """Images of these names, `TOGETHER` at a time."""
-        root, size = str(self.about["photos"]).rstrip("/"), int(self.about["size"])
+        root, size = root_of(self.about["photos"]), int(self.about["size"])
         if not archive:
             for start in range(0, len(names), TOGETHER):
                 yield decode(Chunk(root, tuple(names[start : start + TOGETHER])), size)

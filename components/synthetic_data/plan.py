@@ -7,16 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
-from components.core.materials.library.catalogue import sample
 from components.core.materials.library.variation import variation
-from components.core.materials.material import CATEGORIES, Material
-from components.core.materials.sources import load_pbr_set
+from components.core.materials.material import Material
 from components.core.platform.seeds import derive_seed
 from components.synthetic_data.config import Config
+from components.synthetic_data.sources import Given, Library, Source
 
 
 def before(total: int, parts: int, index: int) -> int:
@@ -45,6 +45,16 @@ class Plan:
     config: Config
     given: Sequence[Path]
 
+    @cached_property
+    def sources(self) -> dict[str, tuple[Source, int]]:
+        """Each source by its name, and how many samples show its materials, in their order."""
+        config = self.config
+        library = Library(config.base_materials, config.seed, config.pieces)
+        shares: list[tuple[Source, int]] = [
+            (library, self.from_library), (Given(self.given), self.from_given)
+        ]  # fmt: skip
+        return {source.name: (source, total) for source, total in shares}
+
     @property
     def from_given(self) -> int:
         """How many samples show given materials."""
@@ -72,14 +82,17 @@ class Plan:
 
     def place(self, number: int) -> Place:
         """What sample `number` shows. Samples of one base follow each other."""
-        if number < self.from_library:
-            source, total, bases = "library", self.from_library, self.config.base_materials
-        else:
-            source, total, bases = "materials", self.from_given, len(self.given)
-            number -= self.from_library
-        bases = min(bases, total)
-        base = part_of(total, bases, number)
-        return Place(source, base, number - before(total, bases, base))
+        for source, total in self.sources.values():
+            if number < total:
+                bases = min(len(source), total)
+                base = part_of(total, bases, number)
+                return Place(source.name, base, number - before(total, bases, base))
+            number -= total
+        raise ValueError(f"there is no sample {number} after the last one")
+
+    def source(self, place: Place) -> Source:
+        """What has the place's base material."""
+        return self.sources[place.source][0]
 
     def renderings(self, number: int) -> int:
         """How many renderings sample `number` has."""
@@ -92,38 +105,30 @@ class Maker:
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
-        self._last: tuple[Place, Material] | None = None
+        self._last: tuple[tuple[str, int], Material] | None = None
 
     def material(self, number: int) -> Material:
         """The material of sample `number`, at map_size × oversampling pixels."""
         place = self.plan.place(number)
-        if place.variation > 0 and place.source == "library" and self.plan.config.pieces == 0:
-            # The same words, painted anew.
-            base = self._painted(place.base, self._rng("piece", number))
-        else:
-            base = self._base(Place(place.source, place.base, 0))
-        # Given materials are varied from the first on, so that no two of them are alike.
-        if place.variation == 0 and place.source == "library":
+        source = self.plan.source(place)
+        base: Material | None = None
+        if place.variation > 0:
+            base = source.piece(place.base, self._size, self._rng("piece", number))
+        if base is None:
+            base = self._base(place)
+        if place.variation == 0 and source.own:
             return base
         return variation(base, self._rng("variation", number))
 
+    @property
+    def _size(self) -> int:
+        return self.plan.config.map_size * self.plan.config.oversampling
+
     def _base(self, place: Place) -> Material:
-        if self._last is None or self._last[0] != place:
-            self._last = (place, self._made(place))
+        key = place.source, place.base
+        if self._last is None or self._last[0] != key:
+            self._last = key, self.plan.source(place).base(place.base, self._size)
         return self._last[1]
-
-    def _made(self, place: Place) -> Material:
-        config = self.plan.config
-        size = config.map_size * config.oversampling
-        if place.source == "materials":
-            return load_pbr_set(self.plan.given[place.base], size)
-        return self._painted(place.base)
-
-    def _painted(self, base: int, painting: np.random.Generator | None = None) -> Material:
-        """Base `base` of the library; its words with everything else drawn anew if asked."""
-        config = self.plan.config
-        size, category = config.map_size * config.oversampling, CATEGORIES[base % len(CATEGORIES)]
-        return sample(category, self._rng("base", base), size, config.pieces, painting)
 
     def _rng(self, what: str, number: int) -> np.random.Generator:
         return np.random.default_rng(

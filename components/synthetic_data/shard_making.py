@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import logging
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ SHARE = 0.01
 log = logging.getLogger(__name__)
 
 
-def make_shards(plan: Plan, environments: str, folder: Path) -> list[Path]:
+def make_shards(plan: Plan, environments: Sequence[Path], folder: Path) -> list[Path]:
     """Make this task's shards that `folder` lacks, in parallel; returns all of them in order."""
     folder.mkdir(parents=True, exist_ok=True)
     files = {number: folder / f"{number:05d}.tar" for number in plan.own_shards}

@@ -16,14 +16,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from components.core.catalogues.address import environments_folder, materials_folders
+from components.core.catalogues.address import environments_folders, materials_folders
 from components.core.materials.files import link, read_sidecar
 from components.core.materials.photos import Rejected
 from components.core.materials.shards import INDEX, SHARDS, GridShards
 from components.core.materials.sources import Sets, usable_sets
 from components.core.platform.artifacts import new_artifact
 from components.core.platform.tracking import Tracker
-from components.core.rendering.environments import Found, usable_environments
+from components.core.rendering.environments import Found, environments_in
 from components.synthetic_data.config import Config
 from components.synthetic_data.plan import Plan
 from components.synthetic_data.shard_making import make_shards, read_lines
@@ -42,17 +42,19 @@ def run(
     work: Path,
     tracker: Tracker,
 ) -> None:
-    """Write the artifact "material-grids"; `materials` is a folder of material sets, several with
-    commas between them, or "", `environments` one of environment maps or "" for the embedded ones.
+    """Write the artifact "material-grids".
+
+    materials: a folder of material sets, several with commas between them, or "". environments: of
+    environment maps, likewise; "" stands for the embedded ones.
     """
     sets = usable_sets(*materials_folders(materials)) if materials else Sets([], [], [])
     # Fetched here, once, and not by every process.
-    light = str(environments_folder(environments)) if environments else ""
+    light = environments_folders(environments)
     plan = Plan(config, sets.usable)
     made = make_shards(plan, light, work / SHARDS)
     with new_artifact(output, KIND, "synthetic_data", config) as folder:
         entries, failed = gather(made, folder)
-        lights = usable_environments(light) if light else Found([], [])
+        lights = environments_in(light) if light else Found([], [])
         # Every task meets the same files; the first speaks of them.
         told, dark = (sets, lights) if config.part == 0 else (Sets([], [], []), Found([], []))
         counts = {

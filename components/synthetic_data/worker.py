@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 import logging
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -44,7 +44,9 @@ class Shard(NamedTuple):
     left_out: Mapping[int, str]
 
 
-def prepare(plan: Plan, environments: str) -> Callable[[Shard], Generator[int, None, Lines]]:
+def prepare(
+    plan: Plan, environments: Sequence[Path]
+) -> Callable[[Shard], Generator[int, None, Lines]]:
     """Returns what writes one shard, sample by sample, whose numbers it yields, and returns its
     lines of the index: {"key", "failed"} for a sample that it lacks. Called in the process."""
     importlib.import_module("webdataset")  # takes seconds, which are the start's, not a sample's
@@ -95,14 +97,13 @@ def key_of(number: int) -> str:
 def make_sample(plan: Plan, maker: Maker, light: Light, number: int) -> Sample:
     """Grid, words and renderings of sample `number`."""
     material = maker.material(number).resized(plan.config.map_size)
-    source = plan.place(number).source
+    source = plan.source(plan.place(number))
     prompt = prompt_of(material.category, material.caption)
     words = {
         "caption": material.caption,
         "category": material.category,
-        "source": source,
-        # Materials that a user brings are there to be learnt from.
-        "split": "test" if source == "library" and is_heldout(prompt) else "train",
+        "source": source.name,
+        "split": "test" if source.own and is_heldout(prompt) else "train",
     }
     words.update({name: text_of(v) for name, v in material.metadata.items() if name in KEPT})
     return Sample(key_of(number), pack_uint8(material), words, light.renderings(material, number))
@@ -120,9 +121,9 @@ def text_of(value: Any) -> str:
 class Light:
     """Renders materials under random environments, which the first rendering or `load` loads."""
 
-    def __init__(self, plan: Plan, environments: str) -> None:
+    def __init__(self, plan: Plan, environments: Sequence[Path]) -> None:
         self.plan = plan
-        self.folder = environments
+        self.places = environments
         self._ready: tuple[Renderer, list[Environment]] | None = None
 
     def renderings(self, material: Material, number: int) -> list[NDArray[np.uint8]]:
@@ -147,9 +148,9 @@ class Light:
     def load(self) -> tuple[Renderer, list[Environment]]:
         """The renderer and what it renders under."""
         if self._ready is None:
-            from components.core.rendering.environments import load_environments
+            from components.core.rendering.environments import environments_in
             from components.core.rendering.scene import Renderer
 
             config = self.plan.config.rendering
-            self._ready = Renderer(**config.model_dump()), list(load_environments(self.folder))
+            self._ready = Renderer(**config.model_dump()), environments_in(self.places).environments
         return self._ready

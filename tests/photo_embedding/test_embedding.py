@@ -82,6 +82,31 @@ def test_folders_and_shards_give_the_same(tmp_path: Path, clip_folder: str) -> N
             np.testing.assert_array_equal(images[row], expected)
 
 
+def test_several_places_are_one_database(tmp_path: Path, clip_folder: str) -> None:
+    """Of whose images each is named by its address: two of them have the same name."""
+    files = folder_of(tmp_path / "files", 7)
+    (tmp_path / "shards").mkdir()
+    shard_of(tmp_path / "shards" / "0.tar", range(7, 12))
+    (tmp_path / "more").mkdir()
+    (tmp_path / "more" / "000.png").write_bytes(picture(12))
+    (tmp_path / "more" / "cut.png").write_bytes(picture(12)[:90])
+    places = [files, tmp_path / "shards", tmp_path / "more", files]
+    found = embedded(",".join(map(str, places)), clip_folder, tmp_path / "work", parts=2)
+    assert len(found) == 13
+    names = [str(files / "000.png"), str(tmp_path / "shards" / "0.tar" / "007.png"),
+             str(tmp_path / "more" / "000.png")]  # fmt: skip
+    assert found.sources([0, 7, 12]) == names
+    assert [row["source"] for row in found.rejected] == [str(tmp_path / "more" / "cut.png")]
+    for row, image in found.images([12, 7, 0]):
+        np.testing.assert_array_equal(image, decode_photo(picture((12, 7, 0)[row]), SIZE))
+
+
+def test_a_file_in_place_of_a_folder_is_told(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(picture(0))
+    with pytest.raises(UserError, match=r"a\.png: expected a folder of photographs"):
+        chunks_of(str(tmp_path / "a.png"), 5)
+
+
 @pytest.fixture
 def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """A client of an S3 server that other processes reach too."""

@@ -65,6 +65,7 @@ def test_the_examples_are_understood(command: str, capsys: pytest.CaptureFixture
         ("run smoke --output {tmp}/file", "cannot be written"),
         ("compile smoke -o {tmp}/p.txt", "must end in .yaml"),
         ("submit smoke --host http://localhost:1 --photos {tmp}", "local path"),
+        ("submit smoke --host http://localhost:1 --photos s3://a --photos {tmp}", "local path"),
         ("generate '' -o {tmp}/out", "prompt is empty"),
         ("generate {long} -o {tmp}/out", "characters"),
         ("generate brick -o {tmp}/out", "No champion is registered"),
@@ -190,14 +191,19 @@ def test_doctor_names_a_renderer_that_does_not_load(
     assert "libatomic" in checks["mitsuba"]["detail"]
 
 
-def test_materials_may_come_from_several_places(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("source", ["photos", "environments", "materials"])
+def test_a_source_may_be_several_places(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "own, old").mkdir()
     given = parser().parse_args(
-        ["run", "smoke", "--materials", "own, old", "--materials", "matsynth://40"]
+        ["run", "smoke", f"--{source}", "own, old", f"--{source}", "matsynth://40"]
     )
-    sources = _sources(given, load_recipe("smoke"))
-    assert addresses(sources.materials) == [str(tmp_path / "own, old"), "matsynth://40"]
-    assert _sources(parser().parse_args(["run", "smoke"]), load_recipe("smoke")).materials == ""
+    recipe = load_recipe("smoke")
+    uri = getattr(_sources(given, recipe), source)
+    assert addresses(uri) == [str(tmp_path / "own, old"), "matsynth://40"]
+    assert getattr(_sources(parser().parse_args(["run", "smoke"]), recipe), source) == ""
+    lights = ["shared.environments=polyhaven://200"]
+    usual = _sources(parser().parse_args(["run", "smoke"]), load_recipe("smoke", lights))
+    assert usual.environments == "polyhaven://200"

@@ -1,6 +1,7 @@
 """Sources that cannot work are told before the first stage, in one sentence."""
 
 import re
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -59,12 +60,21 @@ def test_a_missing_folder_is_told(tmp_path: Path) -> None:
         check_sources("", "", str(tmp_path / "nowhere"))
     with pytest.raises(UserError, match="nowhere does not exist"):
         check_sources("", "", f"matsynth://40,{tmp_path / 'nowhere'}")
+    with pytest.raises(UserError, match="nowhere does not exist"):
+        check_sources(f"{tmp_path / 'nowhere'},s3://photos", "", "")
+    with pytest.raises(UserError, match="nowhere does not exist"):
+        check_sources("", f"polyhaven://40,{tmp_path / 'nowhere'}", "")
 
 
 def test_usable_folders_and_embedded_data_pass(folder: Path) -> None:
     check_sources("", "", "")
     Image.new("RGB", (64, 64), (120, 60, 40)).save(folder / "inner" / "albedo.png")
     check_sources(str(folder), "", str(folder))
+    shards = folder.parent / "shards"
+    shards.mkdir()
+    with tarfile.open(shards / "0.tar", "w") as archive:
+        archive.add(folder / "inner" / "albedo.png", "a.png")
+    check_sources(f"{folder},{shards}", "", "")
 
 
 @pytest.fixture

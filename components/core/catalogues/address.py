@@ -35,9 +35,9 @@ def materials_folders(uri: str) -> list[Path]:
     return [_folder(one, "materials") for one in dict.fromkeys(addresses(uri))]
 
 
-def environments_folder(uri: str) -> Path:
-    """A folder or file of environments, likewise."""
-    return _folder(uri, "environments")
+def environments_folders(uri: str) -> list[Path]:
+    """Folders and files of environments, likewise."""
+    return [_folder(one, "environments") for one in dict.fromkeys(addresses(uri))]
 
 
 def _folder(uri: str, kind: str) -> Path:

@@ -219,6 +219,8 @@ def _reason(error: requests.RequestException) -> str:
         return f"status {error.response.status_code}"
     if isinstance(error, requests.exceptions.ProxyError):
         return "the proxy refused"
+    if isinstance(error, requests.exceptions.SSLError):
+        return "its certificate is not trusted"
     if isinstance(error, requests.Timeout):
         return "no answer in time"
     if isinstance(error, requests.exceptions.ChunkedEncodingError):

@@ -38,8 +38,11 @@ def refuse_size(path: Path, size: tuple[int, int], limit: int | None = None) -> 
 
 def pixel_size(path: Path) -> tuple[int, int] | None:
     """(width, height) of an OpenEXR or Radiance file; None if its header does not tell."""
-    with path.open("rb") as file:
-        head = file.read(_HEADER)
+    try:
+        with path.open("rb") as file:
+            head = file.read(_HEADER)
+    except OSError:
+        return None
     if head[:4] == struct.pack("<i", _EXR):
         return _exr_size(head)
     found = _RADIANCE.search(head) if head.startswith(b"#?") else None

@@ -19,8 +19,8 @@ from pathlib import Path
 from components.core.errors import UserError
 from components.core.materials.material import Material, resize
 from components.core.materials.names import SUFFIXES, map_files
+from components.core.materials.pbr_set import load_pbr_set
 from components.core.materials.pixels import as_color, read_map
-from components.core.materials.sources import load_pbr_set
 from components.core.materials.specular import to_metallic
 
 _SPECULAR = re.compile(r"(^|[_\-\s.])(spec|specular)([_\-\s.](\d+k|\d{3,5}|jpe?g|png|exr|tiff?))*$")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from components.core.errors import UserError
 from components.core.materials.material import CATEGORIES
 
 SUFFIXES = (".bmp", ".exr", ".jpeg", ".jpg", ".png", ".tga", ".tif", ".tiff", ".webp")
@@ -52,8 +53,13 @@ def map_files(folder: Path) -> dict[str, Path]:
     Where a role has several files, the first by name counts.
     """
     found: dict[str, Path] = {}
-    for file in sorted(folder.iterdir()):
-        if file.suffix.lower() in SUFFIXES and file.is_file():
+    try:
+        files = sorted(folder.iterdir())
+    except PermissionError as error:
+        raise UserError(f"{folder}: may not be read; make it readable or leave it out") from error
+    for file in files:
+        hidden = file.name.startswith(".")  # such as the companions that macOS writes
+        if file.suffix.lower() in SUFFIXES and file.is_file() and not hidden:
             role = role_of(file.stem)
             if role:
                 found.setdefault(role, file)

@@ -1,4 +1,4 @@
-"""What a photo database is made of: files of a folder or S3 prefix, or WebDataset shards.
+"""What a photo database is made of: files of folders or S3 prefixes, or WebDataset shards.
 
 Images are read in chunks, by processes that know nothing else, so that a database of any size
 passes through a bounded memory. How many images a shard holds is known when it has been read: it
@@ -15,13 +15,14 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import PurePosixPath
 from typing import Any, BinaryIO, cast
+from urllib.parse import urlparse
 
 import numpy as np
 from numpy.typing import NDArray
 
 from components.core.errors import Unreachable, UserError
 from components.core.materials.photos import SUFFIXES, decode_photo
-from components.core.platform.storage import listing, open_stream
+from components.core.platform.storage import addresses, listing, local_path, open_stream
 
 END = 1024
 """Bytes of zeros that end a tar file."""
@@ -32,7 +33,7 @@ NOWHERE = -1
 @dataclass(frozen=True)
 class Chunk:
     """Images that are read together: files below `root`, or of the shard `archive` there up to
-    `limit` images from the byte `start` on (0: all)."""
+    `limit` images from the byte `start` on (0: all). Without a root, names are addresses."""
 
     root: str
     names: tuple[str, ...] = ()
@@ -64,17 +65,35 @@ class Content:
 
 def chunks_of(uri: str, size: int) -> list[Chunk]:
     """Chunks of up to `size` images, in the order of their names, a shard's first one standing for
-    all of it; UserError if there is no image."""
-    root = uri.rstrip("/")
+    all of it; UserError if there is no image.
+
+    uri: an address, or several with commas between them, whose images are taken together.
+    """
+    root = root_of(uri)
+    places = list(dict.fromkeys(addresses(uri)))
+    return [chunk for place in places for chunk in _chunks_of(place, root, size)]
+
+
+def root_of(uri: str) -> str:
+    """What the names of a database's images are below; "" for several addresses, of which none is
+    below another: there an image's name is its address."""
+    places = set(addresses(uri))
+    return places.pop().rstrip("/") if len(places) == 1 else ""
+
+
+def _chunks_of(uri: str, root: str, size: int) -> list[Chunk]:
+    if urlparse(uri).scheme != "s3" and local_path(uri).is_file():
+        raise UserError(f"{uri}: expected a folder of photographs or of .tar shards")
+    below = "" if root else f"{uri.rstrip('/')}/"
     files, archives = [], []
     for entry in listing(uri):
         name = PurePosixPath(entry.name)
         if name.name.startswith("."):
             continue
         if name.suffix.lower() in SUFFIXES:
-            files.append(entry.name)
+            files.append(f"{below}{entry.name}")
         elif name.suffix.lower() == ".tar":
-            archives.append(entry.name)
+            archives.append(f"{below}{entry.name}")
     if not files and not archives:
         raise UserError(
             f"{uri}: no image found; expected files ending in {', '.join(SUFFIXES)}, or .tar "
@@ -142,17 +161,22 @@ def contents(chunk: Chunk, wanted: Collection[str] | None = None) -> Iterator[Co
     if not chunk.archive:
         for name in chunk.names:
             if wanted is None or name in wanted:
-                yield Content(name, partial(_read, f"{chunk.root}/{name}"))
+                yield Content(name, partial(_read, _address(chunk, name)))
         return
     try:
         yield from _members(chunk, wanted)
     except OSError as error:
-        raise _lost(f"{chunk.root}/{chunk.archive}", error) from error
+        raise _lost(_address(chunk, chunk.archive), error) from error
+
+
+def _address(chunk: Chunk, name: str) -> str:
+    """Where a file of a chunk lies."""
+    return f"{chunk.root}/{name}" if chunk.root else name
 
 
 def _members(chunk: Chunk, wanted: Collection[str] | None) -> Iterator[Content]:
     """The images of a shard, read from front to back; its damage counts as one more of them."""
-    with open_stream(f"{chunk.root}/{chunk.archive}", chunk.start) as stream:
+    with open_stream(_address(chunk, chunk.archive), chunk.start) as stream:
         watched = _Watched(stream)
         try:
             with tarfile.open(fileobj=cast(Any, watched), mode="r|*") as archive:

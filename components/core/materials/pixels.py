@@ -60,6 +60,8 @@ def read_raw(path: Path) -> Raw:
             if image.mode == "F":
                 return _finite(np.asarray(image, np.float32), [])
             notes = ["its alpha channel is not used"] if _see_through(image) else []
+            if image.mode == "CMYK":
+                notes.append("its CMYK colours are converted without their profile")
             linear = float(image.info.get("gamma", 0.0)) >= LINEAR
             return Raw(_floats(image, path), False, notes, linear, deep)
     except Image.DecompressionBombError as error:

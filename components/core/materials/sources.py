@@ -1,8 +1,7 @@
-"""Materials made elsewhere: PBR sets of map files as libraries and artists hand them out.
+"""Material sets made elsewhere, wherever they lie: folders here or in a storage, and catalogues.
 
-Missing maps get defaults that add nothing: a height from the normal map where there is one, else a
-flat plane; a roughness of 0.7; no metal. `metadata["defaults"]` names the maps that were missing,
-`metadata["notes"]` tells in a sentence each how doubtful files were read.
+A tree is looked into once, so that what cannot be read, or was read with a doubt, is known, counted
+and told before anything is made of it.
 """
 
 from __future__ import annotations
@@ -11,64 +10,33 @@ import logging
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-
 from components.core.catalogues.address import materials_folders
 from components.core.catalogues.item import set_aside
 from components.core.errors import UserError
-from components.core.materials.files import read_sidecar
-from components.core.materials.material import FloatArray, Material, resize
-from components.core.materials.names import category_of, map_files, words_of
+from components.core.materials.material import Material
+from components.core.materials.names import map_files
+from components.core.materials.pbr_set import load_pbr_set
 from components.core.materials.photos import Rejected
-from components.core.materials.pixels import Raw, as_color, as_grey, read_raw
 from components.core.platform.progress import track
-from components.core.rendering.color import linear_to_srgb
-
-DEFAULT_ROUGHNESS = 0.7
-DEFAULT_METALLIC = 0.0
-HEIGHT_RANGE = 0.06
-"""The displacement, in sides of the tile, for which heights are made from normals."""
-SHAPES = 0.02
-"""How far the logarithms of two maps' aspect ratios may differ, as rounding makes them."""
 
 log = logging.getLogger(__name__)
 
 
-def load_pbr_set(folder: Path, size: int | None = None) -> Material:
-    """The PBR set in a folder as a material of size × size, or of the albedo's own size.
-
-    UserError if there is no albedo or a map is damaged.
-    """
-    if not folder.is_dir():
-        raise UserError(f"{folder}: expected a folder with the maps of a material")
-    files = map_files(folder)
-    if "albedo" not in files:
-        raise UserError(
-            f"{folder}: no albedo map found; expected a file named like albedo.png, *_Color.jpg "
-            "or *_diff_1k.png"
-        )
-    notes: list[str] = []
-    maps = {role: _read(role, file, notes) for role, file in files.items()}
-    _compare_sizes(folder, maps, files, notes)
-    maps = {role: _square(values) for role, values in maps.items()}
-    side = size or maps["albedo"].shape[0]
-    maps = {role: resize(values, side) for role, values in maps.items()}
-    if _is_normal_map(maps.get("metallic")):
-        notes.append(f"{files['metallic'].name}: a normal map by its pixels, not used as metalness")
-        normals = maps.pop("metallic")
-        maps.setdefault("normal", normals)
-        files.pop("metallic")
-    return _material(folder, maps, {role: file.name for role, file in files.items()}, notes)
-
-
 def material_sets(root: Path) -> list[Path]:
-    """The folders at and below `root` that hold a PBR set, by path."""
-    folders = [root, *sorted(root.rglob("*"))]
-    return [
-        folder
-        for folder in folders
-        if not folder.name.startswith(".") and folder.is_dir() and "albedo" in map_files(folder)
-    ]
+    """The folders at and below `root` that hold PBR sets, by path, or that may hold one: several
+    maps without an albedo (a single one may be any picture), and what may not be looked into."""
+    found: list[Path] = []
+    for folder in [root, *sorted(root.rglob("*"))]:
+        if folder.name.startswith(".") or not folder.is_dir():
+            continue
+        try:
+            maps = map_files(folder)
+        except UserError:
+            found.append(folder)  # whose reading says why
+            continue
+        if "albedo" in maps or len(maps) > 1:
+            found.append(folder)
+    return found
 
 
 class Sets(NamedTuple):
@@ -123,143 +91,3 @@ def load_material_folder(uri: str, size: int | None = None) -> list[Material]:
     several with commas between them. UserError if there is none.
     """
     return [load_pbr_set(folder, size) for folder in usable_sets(*materials_folders(uri)).usable]
-
-
-def height_from_normals(normals: FloatArray) -> FloatArray:
-    """Heights (H, W) in [0, 1] whose slopes fit OpenGL normals (H, W, 3) encoded in [0, 1].
-
-    Frankot and Chellappa 1988: the least-squares surface, by division in the Fourier domain; it
-    takes the map to tile. Mean 0.5.
-    """
-    x, y, z = np.moveaxis(normals.astype(np.float64) * 2 - 1, -1, 0)
-    z = np.maximum(z, 0.1)
-    rows, columns = normals.shape[:2]
-    across = np.fft.fftfreq(columns)[None, :] * columns * 2 * np.pi
-    down = np.fft.fftfreq(rows)[:, None] * rows * 2 * np.pi
-    # Slopes per side of the tile; rows run downwards and the normal's y upwards.
-    slope_x, slope_y = np.fft.fft2(-x / z), np.fft.fft2(y / z)
-    square = across**2 + down**2
-    square[0, 0] = 1.0
-    surface = (-1j * across * slope_x - 1j * down * slope_y) / square
-    surface[0, 0] = 0.0
-    height = np.fft.ifft2(surface).real / HEIGHT_RANGE + 0.5
-    return np.clip(height, 0.0, 1.0).astype(np.float32)
-
-
-def _read(role: str, file: Path, notes: list[str]) -> FloatArray:
-    """A map in [0, 1]; colours as sRGB. What might not be meant so goes to `notes`."""
-    raw = read_raw(file)
-    values, told = raw.values, list(raw.notes)
-    if role == "albedo":
-        told += _colours(raw)
-        if raw.linear:
-            values = linear_to_srgb(np.maximum(values, 0.0))
-    if role == "depth":
-        told.append("a depth, so read as an inverted height")
-    if role in ("height", "depth"):
-        low, high = float(values.min()), float(values.max())
-        if low < 0 or high > 1:
-            told.append(f"heights from {low:.3g} to {high:.3g} are brought to 0 to 1")
-            values = (values - low) / (high - low) if high > low else np.full_like(values, 0.5)
-        elif high <= 0:
-            told.append("black everywhere, so not used")
-    if values.shape[0] != values.shape[1]:
-        told.append(f"{values.shape[1]} x {values.shape[0]} pixels: the centre square is used")
-    notes += [f"{file.name}: {note}" for note in told]
-    return np.clip(values, 0.0, 1.0)
-
-
-def _colours(raw: Raw) -> list[str]:
-    """Which way a colour map was read, where its file leaves a doubt."""
-    told = []
-    if raw.floating:
-        told.append("holds floats, so its colours are read as linear")
-    elif raw.linear:
-        told.append("its header says gamma 1, so its colours are read as linear")
-    elif raw.deep:
-        told.append("has 16 bits, which some write linear; its colours are read as sRGB")
-    if raw.values.ndim == 2:
-        told.append("has one channel, so its colours are greys")
-    return told
-
-
-def _compare_sizes(
-    folder: Path, maps: dict[str, FloatArray], files: dict[str, Path], notes: list[str]
-) -> None:
-    """Tell of maps of other sizes than the albedo; UserError if one has another shape, for then
-    nothing says which part of the one lies on which of the other."""
-    rows, columns = maps["albedo"].shape[:2]
-    for role, values in maps.items():
-        high, wide = values.shape[:2]
-        if (high, wide) == (rows, columns):
-            continue
-        sizes = f"{wide} x {high} pixels, but the albedo {columns} x {rows}"
-        if abs(np.log(wide * rows / (high * columns))) > SHAPES and values.min() < values.max():
-            raise UserError(f"{folder}: {files[role].name} has {sizes}; expected maps of one shape")
-        notes.append(f"{files[role].name}: {sizes}: all are brought to one size")
-
-
-def _material(
-    folder: Path, maps: dict[str, FloatArray], names: dict[str, str], notes: list[str]
-) -> Material:
-    albedo = as_color(maps["albedo"])
-    full = np.ones(albedo.shape[:2], np.float32)
-    packed = maps.get("packed")
-    grey = {role: as_grey(values) for role, values in maps.items()}
-    if packed is not None and packed.ndim == 3:
-        # Occlusion, roughness, metalness in the three channels.
-        grey.setdefault("roughness", np.ascontiguousarray(packed[..., 1]))
-        grey.setdefault("metallic", np.ascontiguousarray(packed[..., 2]))
-    if "gloss" in grey:
-        grey.setdefault("roughness", 1.0 - grey["gloss"])
-    defaults = [name for name in ("roughness", "metallic") if name not in grey]
-    height, derived = _height(grey, maps)
-    if derived:
-        defaults.insert(0, "height")
-    name = folder.resolve().name
-    known = {"caption": " ".join(words_of(name)), "category": category_of(name)}
-    known.update({key: value for key, value in read_sidecar(folder).items() if value})
-    return Material(
-        albedo=albedo,
-        height=height if height is not None else full * 0.5,
-        roughness=grey.get("roughness", full * DEFAULT_ROUGHNESS),
-        metallic=grey.get("metallic", full * DEFAULT_METALLIC),
-        caption=str(known.pop("caption")),
-        category=str(known.pop("category")),
-        metadata={**known, "source": name, "files": names, "defaults": defaults, "notes": notes},
-    )
-
-
-def _height(
-    grey: dict[str, FloatArray], maps: dict[str, FloatArray]
-) -> tuple[FloatArray | None, bool]:
-    """The height by the best map there is, and whether it had to be made up.
-
-    A map that is black everywhere, where an exporter had nothing to write, is none.
-    """
-    if "height" in grey and grey["height"].max() > 0:
-        return grey["height"], False
-    if "depth" in grey and grey["depth"].max() > 0:
-        return 1.0 - grey["depth"], False
-    for role in ("normal", "normal_dx"):
-        normals = maps.get(role)
-        if normals is not None and normals.ndim == 3:
-            up = 1.0 - normals[..., 1] if role == "normal_dx" else normals[..., 1]
-            return height_from_normals(np.stack([normals[..., 0], up, normals[..., 2]], -1)), True
-    return None, True
-
-
-def _is_normal_map(values: FloatArray | None) -> bool:
-    """Whether a map's mean colour is the pale blue of flat normals."""
-    if values is None or values.ndim == 2:
-        return False
-    red, green, blue = values.mean(axis=(0, 1))
-    return bool(abs(red - 0.5) < 0.1 and abs(green - 0.5) < 0.1 and blue > 0.75)
-
-
-def _square(values: FloatArray) -> FloatArray:
-    """The centre square of a map."""
-    rows, columns = values.shape[:2]
-    side = min(rows, columns)
-    top, left = (rows - side) // 2, (columns - side) // 2
-    return np.ascontiguousarray(values[top : top + side, left : left + side])

@@ -21,7 +21,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from components.core.catalogues.address import environments_folder
+from components.core.catalogues.address import environments_folders
 from components.core.catalogues.item import set_aside
 from components.core.errors import UserError
 from components.core.materials.headers import refuse_bomb
@@ -109,7 +109,7 @@ def load_environments(uri: str | Path) -> list[Environment]:
     """All .hdr and .exr files of a folder, by name; "" stands for the embedded environments.
 
     uri: a folder, or one file, here or in a storage that `local_path` knows, or the address of a
-    catalogue (`catalogues.address`).
+    catalogue (`catalogues.address`), or several of these with commas between them.
     """
     return usable_environments(uri).environments
 
@@ -124,18 +124,44 @@ class Found(NamedTuple):
 
 
 def usable_environments(uri: str | Path) -> Found:
-    """As `load_environments`. A file that is given by itself must be one; in a folder damaged files
-    are set aside, at most `SHARE` of them."""
-    if not str(uri):
+    """As `load_environments`, with what was left out and is to be told."""
+    return environments_in(environments_folders(str(uri)))
+
+
+def environments_in(places: Sequence[Path]) -> Found:
+    """The environments of folders and files on this machine, one place after the other; those that
+    are embedded if there is none.
+
+    A file that is given by itself must be one; in a folder damaged files are set aside, at most
+    `SHARE` of them.
+    """
+    if not places:
         from components.core.rendering.embedded import embedded_environments
 
         return Found(embedded_environments(), [])
-    root = environments_folder(str(uri))
+    environments: dict[Path, Environment] = {}
+    left_out: list[tuple[Path, str]] = []
+    for place in places:
+        found, lacking = _read_place(place)
+        environments.update(found)
+        left_out += lacking
+    notes = [(file, note) for file, light in environments.items() for note in light.notes]
+    for file, note in notes:
+        log.warning("%s: %s", file, note)
+    return Found(list(environments.values()), left_out, list(environments), notes)
+
+
+def _read_place(root: Path) -> tuple[dict[Path, Environment], list[tuple[Path, str]]]:
+    """The environments of a folder, or one, and what is none with the reason."""
     if root.is_file():
-        return _found({root: load_environment(root)}, [])
-    files = sorted(file for file in root.rglob("*") if file.suffix.lower() in SUFFIXES)
+        return {root: load_environment(root)}, []
+    files = sorted(
+        file
+        for file in root.rglob("*")
+        if file.suffix.lower() in SUFFIXES and not file.name.startswith(".")
+    )
     if not files:
-        raise UserError(f"{uri}: no environment found; expected .hdr or .exr files in it")
+        raise UserError(f"{root}: no environment found; expected .hdr or .exr files in it")
     environments: dict[Path, Environment] = {}
     damaged: list[tuple[Path, str]] = []
     for file in files:
@@ -147,14 +173,7 @@ def usable_environments(uri: str | Path) -> Found:
                 raise
             log.warning("left out: %s", error)
     # What a catalogue could not give is told too.
-    return _found(environments, [*((root / name, why) for name, why in set_aside(root)), *damaged])
-
-
-def _found(environments: dict[Path, Environment], left_out: list[tuple[Path, str]]) -> Found:
-    notes = [(file, note) for file, light in environments.items() for note in light.notes]
-    for file, note in notes:
-        log.warning("%s: %s", file, note)
-    return Found(list(environments.values()), left_out, list(environments), notes)
+    return environments, [*((root / name, why) for name, why in set_aside(root)), *damaged]
 
 
 def resampled(radiance: FloatArray, height: int = HEIGHT, width: int = WIDTH) -> FloatArray:

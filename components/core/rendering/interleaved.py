@@ -16,12 +16,14 @@ Karras' method as improved by Vegdahl (2021).
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from components.core.rendering.variant import traced
 
 PLUGIN = "realmat_interleaved"
 NAME = "interleaved"
+log = logging.getLogger(__name__)
 _registered: set[str] = set()
 """Variants in which the plugin is known; it is made of a variant's types."""
 
@@ -33,6 +35,7 @@ def interleaved(mi: Any, size: int, interleave: int) -> dict[str, Any]:
     would call Python for every single sample, so it gets "multijitter", which has the same mean.
     """
     if not traced(mi):
+        log.warning("Scalar code has no sampler %r: images are grainy, scores less certain.", NAME)
         return {"type": "multijitter"}
     if mi.variant() not in _registered:
         mi.register_sampler(PLUGIN, _sampler(mi))
@@ -49,15 +52,16 @@ def _sampler(mi: Any) -> Any:
 
         def __init__(self, properties: Any) -> None:
             super().__init__(properties)
-            self.properties = properties
             self.columns = properties["columns"]
             self.interleave = properties["interleave"]
             self.key, self.dimension, self.place = (mi.UInt32(0) for _ in range(3))
 
         def fork(self) -> Any:
-            made = Interleaved(self.properties)
-            made.set_sample_count(self.sample_count())
-            return made
+            # The properties that this one was made of are gone: Mitsuba lends them.
+            properties = mi.Properties(PLUGIN)
+            properties["sample_count"] = self.sample_count()
+            properties["columns"], properties["interleave"] = self.columns, self.interleave
+            return Interleaved(properties)
 
         def clone(self) -> Any:
             made = self.fork()
@@ -69,7 +73,8 @@ def _sampler(mi: Any) -> Any:
         def seed(self, seed: Any, wavefront_size: int = 0xFFFFFFFF) -> None:
             super().seed(seed, wavefront_size)
             samples = self.sample_count()
-            number = dr.arange(mi.UInt32, wavefront_size)
+            # Without a size, that of before is meant.
+            number = dr.arange(mi.UInt32, self.wavefront_size())
             pixel = number // samples
             cell = _cell(pixel % self.columns, pixel // self.columns, self.interleave)
             self.key, self.dimension = mi.UInt32(seed), mi.UInt32(0)

@@ -158,6 +158,7 @@ def test_one_bad_file_of_a_folder_is_set_aside_and_one_given_alone_refused(
     for number in range(3):
         write_hdr(tmp_path / f"sky{number}.hdr", np.ones((32, 64, 3)))
     (tmp_path / "bad.hdr").write_bytes(b"")
+    (tmp_path / "._sky0.hdr").write_bytes(b"as macOS writes them")
     found = usable_environments(tmp_path)
     assert [each.name for each in found.environments] == ["sky0", "sky1", "sky2"]
     assert [path.name for path, _ in found.left_out] == ["bad.hdr"]
@@ -167,6 +168,19 @@ def test_one_bad_file_of_a_folder_is_set_aside_and_one_given_alone_refused(
     (tmp_path / "sky0.hdr").write_bytes(b"")
     with pytest.raises(UserError, match=r"sky0\.hdr"):  # half of them: something else is wrong
         load_environments(tmp_path)
+
+
+def test_lights_of_several_places_are_taken_together(tmp_path: Path) -> None:
+    for place, names in (("a", ["dusk"]), ("b", ["dawn", "noon"])):
+        for name in names:
+            write_hdr(tmp_path / place / f"{name}.exr", np.ones((32, 64, 3)))
+    places = [tmp_path / "b", tmp_path / "a" / "dusk.exr", tmp_path / "b"]
+    found = usable_environments(",".join(map(str, places)))
+    assert [light.name for light in found.environments] == ["dawn", "noon", "dusk"]
+    assert [file.name for file in found.files] == ["dawn.exr", "noon.exr", "dusk.exr"]
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match="empty: no environment found"):
+        load_environments(f"{tmp_path / 'a'},{tmp_path / 'empty'}")
 
 
 def test_a_bomb_is_refused_by_its_header(tmp_path: Path) -> None:

@@ -66,6 +66,30 @@ def test_seeds_and_dimensions_are_unlike_each_other_and_evenly_spread() -> None:
     assert abs(np.corrcoef(one[:, 0], other[:, 0])[0, 1]) < 0.6
 
 
+def test_clones_forks_and_seeds_of_any_size() -> None:
+    mi, expected = mitsuba(), points(4, 2, seed=2**32 - 1)
+    sampler = mi.load_dict(interleaved(mi, 16, 2))
+    sampler.set_sample_count(4)
+    sampler.seed(2**32 - 1, 16 * 16 * 4)
+    sampler.seed(2**32 - 1)  # of the same size
+    twin, fork = sampler.clone(), sampler.fork()
+    fork.seed(2**32 - 1, 16 * 16 * 4)
+    for each in (sampler, twin, fork):
+        np.testing.assert_array_equal(np.array(each.next_2d()).T.reshape(16, 16, 4, 2), expected)
+    twin = sampler.clone()  # which goes on where the other is
+    np.testing.assert_array_equal(np.array(twin.next_1d()), np.array(sampler.next_1d()))
+    assert np.abs(expected - points(4, 2, seed=2**31)).max() > 0.1
+
+
+def test_an_oblong_film_has_the_same_squares() -> None:
+    mi = mitsuba()
+    sampler = mi.load_dict(interleaved(mi, 16, 4))
+    sampler.set_sample_count(4)
+    sampler.seed(3, 6 * 16 * 4)  # 6 rows, which cut the lower squares
+    found = np.array(sampler.next_2d()).T.reshape(6, 16, 4, 2)
+    np.testing.assert_array_equal(found, points(4, 4)[:6])
+
+
 def surfaces(count: int) -> list[Material]:
     rng = np.random.default_rng(0)
     return [sample(CATEGORIES[5 * number % 16], rng, 24) for number in range(count)]

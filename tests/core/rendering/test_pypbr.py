@@ -16,7 +16,7 @@ from scipy.ndimage import convolve1d
 
 from components.core.materials.library.catalogue import sample
 from components.core.materials.material import Material
-from components.core.materials.sources import load_pbr_set
+from components.core.materials.pbr_set import load_pbr_set
 from components.core.rendering.color import srgb_to_linear
 from components.core.rendering.scene import FIELD_OF_VIEW, Renderer
 
