@@ -44,7 +44,9 @@ class Config(BaseModel, frozen=True, extra="forbid"):
         False,
         description="Differentiate transitions as they are sampled and weigh each sample's "
         "gradient once its reward is known, instead of passing through the UNet again: the same "
-        "gradient, but for rounding, in two thirds of the time. For one optimizer step an epoch.",
+        "gradient, but for rounding. Where all steps are trained it takes two thirds of the "
+        "arithmetic, with gradient_checkpointing three quarters, and one gradient of the adapter "
+        "for each of the process's samples in memory. For one optimizer step an epoch.",
     )
     steps: int = Field(50, ge=2, le=1000, description="Denoising steps of a trajectory.")
     train_timestep_fraction: float = Field(

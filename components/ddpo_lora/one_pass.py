@@ -14,31 +14,48 @@ of the gradient of what came out of it, both of which have a row for each sample
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from types import TracebackType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+Take = Callable[[Tensor, Tensor], None]
 Gradients = dict[str, Tensor]
 """By parameter: (B, *its shape), float32, one of each sample."""
+
+
+class _Tap(torch.autograd.Function):
+    """Passes a layer's output on; on the way back, hands what had entered the layer and the
+    gradient of its output to `take`. What is saved here gradient checkpointing computes anew."""
+
+    @staticmethod
+    def forward(ctx: Any, output: Tensor, entered: Tensor, take: Take) -> Tensor:
+        ctx.save_for_backward(entered)
+        ctx.take = take
+        return output.view_as(output)
+
+    @staticmethod
+    def backward(ctx: Any, left: Tensor) -> tuple[Tensor, None, None]:
+        ctx.take(*ctx.saved_tensors, left)
+        return left, None, None
 
 
 class SampleGradients:
     """Gradients of B samples' log-probabilities by the trained parameters of a UNet.
 
-    While entered, every pass through the UNet with gradients enabled is taken note of; `add` then
-    differentiates what follows from it. A pass may hold each sample several times, in the order
-    of guidance: all of them without prompt, then all of them with it.
+    While entered, passes through the UNet with gradients enabled can be differentiated by `add`. A
+    pass may hold each sample several times, in the order of guidance: all of them without prompt,
+    then all of them with it.
     """
 
     def __init__(self, unet: nn.Module, count: int) -> None:
         """ValueError if something other than linear layers without bias is trained."""
-        self._count = count
+        self._count, self._share = count, 0.0
         self._layers = {f"{name}.weight": layer for name, layer in trained_layers(unet).items()}
-        self._passed: list[tuple[str, Tensor, Tensor]] = []
         self._hooks: list[Any] = []
-        self._noting = True
         self.gradients: Gradients = {
             name: layer.weight.new_zeros((count, *layer.weight.shape), dtype=torch.float32)
             for name, layer in self._layers.items()
@@ -46,7 +63,7 @@ class SampleGradients:
 
     def __enter__(self) -> SampleGradients:
         self._hooks = [
-            layer.register_forward_hook(self._note(name)) for name, layer in self._layers.items()
+            layer.register_forward_hook(self._tapped(name)) for name, layer in self._layers.items()
         ]
         return self
 
@@ -58,36 +75,30 @@ class SampleGradients:
     ) -> None:
         for hook in self._hooks:
             hook.remove()
-        self._passed.clear()
 
     def add(self, log_probs_b: Tensor, share: float) -> None:
-        """Add `share` times the gradient of each log-probability (B,), and free their graph."""
-        passed, self._passed = self._passed, []
-        self._noting = False  # checkpointed layers are passed again meanwhile
-        try:
-            outputs = [output for _, _, output in passed]
-            ones = torch.ones_like(log_probs_b)
-            found = torch.autograd.grad(log_probs_b, outputs, ones, allow_unused=True)
-        finally:
-            self._noting = True
-        for (name, entered, _), left in zip(passed, found, strict=True):
-            if left is not None:
-                self.gradients[name].add_(self._by_sample(entered, left), alpha=share)
+        """Add `share` times the gradient of each log-probability (B,)."""
+        self._share = share
+        weights = [layer.weight for layer in self._layers.values()]
+        torch.autograd.grad(log_probs_b, weights, torch.ones_like(log_probs_b), allow_unused=True)
 
-    def _note(self, name: str) -> Any:
-        def note(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-            if self._noting and output.requires_grad:
-                self._passed.append((name, inputs[0].detach(), output))
+    def _tapped(self, name: str) -> Any:
+        def tap(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
+            if not output.requires_grad:
+                return output
+            tapped: Tensor = _Tap.apply(output, inputs[0].detach(), partial(self._take, name))
+            return tapped
 
-        return note
+        return tap
 
-    def _by_sample(self, entered_nli: Tensor, left_nlo: Tensor) -> Tensor:
-        """The weight's gradient (B, o, i), summed over places and over a sample's rows."""
+    def _take(self, name: str, entered_nli: Tensor, left_nlo: Tensor) -> None:
+        """Add the weight's gradient (B, o, i), summed over places and over a sample's rows."""
         rows = len(entered_nli)
         left = left_nlo.reshape(rows, -1, left_nlo.shape[-1]).float()
         entered = entered_nli.reshape(rows, -1, entered_nli.shape[-1]).float()
         products = torch.bmm(left.transpose(1, 2), entered)
-        return products.unflatten(0, (-1, self._count)).sum(dim=0)
+        by_sample = products.unflatten(0, (-1, self._count)).sum(dim=0)
+        self.gradients[name].add_(by_sample, alpha=self._share)
 
 
 def trained_layers(unet: nn.Module) -> dict[str, nn.Linear]:

@@ -1,8 +1,9 @@
 """Rollouts: materials sampled by the current policy, with every state and log-probability kept.
 
-A batch of rollouts stays together: the update passes exactly the tensors through the UNet that
-sampling did, in the same shape and precision. Only then is the importance ratio exactly 1 before
-the first update; a clip range of 1e-4 leaves no room for rounding.
+A batch of rollouts stays together: the update (but `one_pass`, which has no pass of its own) puts
+exactly the tensors through the UNet that sampling did, in the same shape and precision. Only then
+is the importance ratio exactly 1 before the first update; a clip range of 1e-4 leaves no room for
+rounding.
 """
 
 from collections.abc import Mapping, Sequence
@@ -40,7 +41,8 @@ class Rollout:
     """One forward batch of B trajectories; `trajectory` holds float32 states (B, S+1, C, H, W).
 
     columns: of each transition of full sampling that may be trained, its place in the trajectory.
-    gradients: of each sample's log-probability, collected in sampling (`one_pass`); else None.
+    gradients: of each sample's log-probabilities, weighted by the shares of its trained transitions
+    and collected in sampling (`one_pass`); else None.
     """
 
     prompts: tuple[str, ...]

@@ -75,7 +75,8 @@ class Update:
     ) -> dict[str, float]:
         """Train as planned on this process's rollouts, by number, and all batches' advantages.
 
-        Returns the means over the optimizer steps of `MEASURES` and gradient_norm, and
+        Returns the means over the optimizer steps of `MEASURES` (but in one pass) and
+        gradient_norm, and
         skipped_steps, the number of steps that the safeguard refused.
         """
         limit = self._config.advantage_clip
@@ -114,8 +115,8 @@ class Update:
     def _collect(
         self, rollouts: Mapping[int, Rollout], weights: Sequence[Tensor], tasks: Sequence[Task]
     ) -> dict[str, float]:
-        """Make the gradient out of what sampling has left (`one_pass`); the policy has not moved
-        since, so the ratio is 1."""
+        """Make the gradient out of what sampling has left (`one_pass`). Nothing is judged anew, so
+        there are no `MEASURES`."""
         for task in tasks:
             if task.batch not in rollouts:
                 continue
@@ -127,7 +128,7 @@ class Update:
                 parameter = self.parameters[name]
                 before = parameter.grad
                 parameter.grad = gradient if before is None else before + gradient
-        return {"approx_kl": 0.0, "clip_fraction": 0.0, "ratio": 1.0, "ratio_deviation": 0.0}
+        return {}
 
     def begin(self) -> None:
         """Forget the gradient of the step before."""

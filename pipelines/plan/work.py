@@ -52,7 +52,8 @@ def finetuning(config: SdxlFinetune, model: Model) -> Work:
 
 
 def reinforcement(config: DdpoLora, model: Model) -> Work:
-    """Stage 2: each sample's denoising steps forwards, and those trained backwards too.
+    """Stage 2: each sample's denoising steps forwards, and those trained backwards too; in one pass
+    (`one_pass`), these are not sampled by a pass of their own.
 
     Its adapter is small, so that nothing is divided by ZeRO; the frozen models are there as well.
     """

@@ -203,9 +203,8 @@ def show(
         print(
             f"{one.name:10} {one.epoch_seconds:9.1f} s for {one.samples} samples ({phases}); "
             f"{one.teraflops:.1f} TFLOP/s, {one.utilisation:.1%} of the matrix rate (aim 45 %); "
-            f"{one.peak_bytes / 2**30:.1f} GiB{', checkpointed' if one.checkpointed else ''}; "
-            f"importance ratio at most {one.ratio_deviation:.1e} from 1 (clip range "
-            f"{config.clip_range:.0e})"
+            f"{one.peak_bytes / 2**30:.1f} GiB{', checkpointed' if one.checkpointed else ''}"
+            + ratio_said(one, config)
         )
     first, *others = results
     for one in others:
@@ -219,8 +218,18 @@ def show(
     )
     print(
         f"the paper's 110 epochs of 256 samples take {alone:.2f} days here without guidance, and "
-        f"{guided:.2f} with the guidance of {PAPER.guidance:g} in the recipe `paper`, which passes "
-        f"everything through the UNet twice ({whole.name})"
+        f"{guided:.2f} with the guidance of {PAPER.guidance:g} in the recipe `paper`, which "
+        f"doubles every batch ({whole.name})"
+    )
+
+
+def ratio_said(one: Result, config: Config) -> str:
+    """How far ratios are from 1; in one pass there are none."""
+    if math.isnan(one.ratio_deviation):
+        return ""
+    return (
+        f"; importance ratio at most {one.ratio_deviation:.1e} from 1 (clip range "
+        f"{config.clip_range:.0e})"
     )
 
 

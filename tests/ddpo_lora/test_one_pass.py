@@ -82,7 +82,7 @@ def test_an_update_is_that_of_a_second_pass(tmp_path: Path, changes: dict[str, A
         states.append(torch.cat([rollouts[n].trajectory.latents_bschw for n in sorted(rollouts)]))
         before = vector(subject)
         report = subject.update(rollouts, np.split(np.linspace(-2.0, 1.0, 8), 2), plan)
-        assert report["ratio"] == 1.0
+        assert report.get("ratio") == (None if one_pass else 1.0)
         gradients = [p.grad for p in subject.update.parameters.values()]
         moved.append(torch.cat([g.flatten() for g in gradients if g is not None]))
         assert not torch.equal(before, vector(subject))
@@ -94,7 +94,7 @@ def test_an_update_is_that_of_a_second_pass(tmp_path: Path, changes: dict[str, A
     )
 
 
-def test_a_run_learns_the_same_in_half_of_the_passes(tmp_path: Path) -> None:
+def test_a_run_learns_the_same_in_fewer_passes(tmp_path: Path) -> None:
     histories, adapters, passes = [], [], []
     for one_pass in (True, False):
         subject = trainer(tmp_path / str(one_pass), one_pass=one_pass, epochs=3)
@@ -124,15 +124,17 @@ def test_hooks_go_with_the_rollout_and_a_pass_without_gradient_is_not_noted() ->
     add_lora(model.unet, 2)
     hooks = [layer for layer in model.unet.modules() if layer._forward_hooks]
     with SampleGradients(model.unet, 2) as own, torch.no_grad():
-        model.unet(
+        velocity, = model.unet(
             torch.zeros(2, *model.latent_shape), torch.tensor([5, 5]),
             encoder_hidden_states=model.encode_prompts(PROMPTS[:2]).tokens_bld,
             added_cond_kwargs={
                 "text_embeds": model.encode_prompts(PROMPTS[:2]).pooled_bd,
                 "time_ids": torch.zeros(2, 6),
             },
+            return_dict=False,
         )  # fmt: skip
-        assert not own._passed
+    assert not velocity.requires_grad
+    assert not any(gradient.any() for gradient in own.gradients.values())
     assert [layer for layer in model.unet.modules() if layer._forward_hooks] == hooks
 
 

@@ -25,23 +25,31 @@ from tests.ddpo_lora.real import real_reward
 pytestmark = pytest.mark.long
 
 ROOT = Path(__file__).parents[2]
+ONE_PASS: dict[str, Any] = {"one_pass": True, "kl_coefficient": 0.0, "batch_size": 8}
 FIRST_OF_EPOCH_1 = 2
 """Number of a process's forward batch."""
 
 
 def train(
-    folder: Path, processes: int, group: Group, epochs: int = 2, disturb: Callable[[], None] = int
+    folder: Path,
+    processes: int,
+    group: Group,
+    epochs: int = 2,
+    disturb: Callable[[], None] = int,
+    **changes: Any,
 ) -> None:
     """Several steps an epoch, held-out samples that do not divide, a window, shared starts, KL.
 
     disturb: called before each forward batch is sampled.
     """
     torch.set_num_threads(1)
-    config = micro_config(
-        processes=processes, epochs=epochs, steps=4, batch_size=4, forward_batch=2, window=2,
-        window_stride=2, branch=True, samples_per_prompt=2, shared_light=True,
-        kl_coefficient=0.1, heldout_every=1, heldout_samples=6, overlap=True,
-    )  # fmt: skip
+    settings = {
+        "processes": processes, "epochs": epochs, "steps": 4, "batch_size": 4, "forward_batch": 2,
+        "window": 2, "window_stride": 2, "branch": True, "samples_per_prompt": 2,
+        "shared_light": True, "kl_coefficient": 0.1, "heldout_every": 1, "heldout_samples": 6,
+        "overlap": True,
+    }  # fmt: skip
+    config = micro_config(**(settings | changes))
     model = micro_model()
     add_lora(model.unet, config.rank)
     trainer = Trainer(
@@ -125,6 +133,17 @@ def test_sigterm_in_one_process_ends_both_and_they_resume_bit_identically(
     assert first == second
 
 
+def test_two_processes_train_as_one_in_one_pass(tmp_path: Path) -> None:
+    """Each has gradients of its own samples only, and weighs them by what all have earned."""
+    ended = torchrun(tmp_path / "two", "one pass")
+    assert ended.returncode == 0, ended.stderr[-2000:]
+    train(tmp_path, 1, Group(), **ONE_PASS)
+    first, second = (load_file(tmp_path / "two" / name) for name in ("rank0", "rank1"))
+    for name, value in load_file(tmp_path / "rank0").items():
+        assert torch.equal(first[name], second[name])
+        torch.testing.assert_close(first[name], value, rtol=1e-3, atol=2e-5)
+
+
 def test_parameters_that_come_apart_are_noticed(tmp_path: Path) -> None:
     ended = torchrun(tmp_path, "apart")
     assert ended.returncode != 0
@@ -151,6 +170,8 @@ if __name__ == "__main__":
 
     if sys.argv[2] == "train":
         train(place, 2, together)
+    elif sys.argv[2] == "one pass":
+        train(place, 2, together, **ONE_PASS)
     elif sys.argv[2] == "preempted":
         with (place / f"code{together.rank}").open("w") as file:
             try:

@@ -225,6 +225,7 @@ def follow(
                 model.schedule, velocity, move.t, move.t_prev, latents, noise=noise, eta=move.eta
             )
         if taught is not None:
+            del velocity  # and with it the graph, before the next pass makes its own
             taught(step.log_prob)
             step = Step(step.x_prev, step.log_prob.detach(), step.mean.detach(), step.std)
         latents = step.x_prev
