@@ -5,8 +5,8 @@
 Told to, moto checks the signature in a request's header, and the policies of the user whose key
 made it; the policies are those of manifests/examples/s3-policies.json. It checks no presigned
 address: `Guard` does, and gives moto the same request signed anew by the address's owner. Whatever
-carries no signature is refused, with it moto's own interface, which could switch all of this off.
-Objects lie in memory.
+carries no signature is refused. Of moto's services S3 alone is served, without its own interface,
+which could switch all of this off. Objects lie in memory.
 """
 
 from __future__ import annotations
@@ -122,13 +122,14 @@ def _signature(auth: SigV4Auth, request: AWSRequest, moment: str) -> str:
     )
 
 
-def guarded(application: Application, secrets: Secrets) -> Guard:
-    """The application behind its guard, with a user in moto's IAM for each key of the Secrets.
+def guarded(secrets: Secrets) -> Guard:
+    """moto's S3 behind its guard, with a user in moto's IAM for each key of the Secrets.
 
     moto looks at the policies only within its `enable_iam_authentication`.
     """
     from moto.core import DEFAULT_ACCOUNT_ID
     from moto.iam.models import iam_backends
+    from moto.server import create_backend_app
 
     users = iam_backends[DEFAULT_ACCOUNT_ID]["aws"]
     keys: dict[str, str] = {}
@@ -143,7 +144,7 @@ def guarded(application: Application, secrets: Secrets) -> Guard:
             made = users.create_access_key(identity)
             made.access_key_id, made.secret_access_key = identity, keys[identity]
         users.put_user_policy(identity, name.replace("/", "."), _as_moto_reads(policy))
-    return Guard(application, keys)
+    return Guard(create_backend_app("s3"), keys)
 
 
 def _as_moto_reads(policy: Mapping[str, Any]) -> str:
@@ -161,7 +162,6 @@ def _as_moto_reads(policy: Mapping[str, Any]) -> str:
 def main() -> None:
     """Serve until ended."""
     from moto.core.authorization import enable_iam_authentication
-    from moto.server import DomainDispatcherApplication, create_backend_app
     from werkzeug.serving import WSGIRequestHandler, make_server
 
     class Quiet(WSGIRequestHandler):
@@ -169,9 +169,7 @@ def main() -> None:
             """Nothing: presigned addresses belong in no log."""
 
     port, file = int(sys.argv[1]), Path(sys.argv[2])
-    application = guarded(
-        DomainDispatcherApplication(create_backend_app), json.loads(file.read_text())
-    )
+    application = guarded(json.loads(file.read_text()))
     with enable_iam_authentication():
         make_server(
             "127.0.0.1", port, application, threaded=True, request_handler=Quiet

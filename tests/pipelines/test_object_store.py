@@ -16,7 +16,9 @@ import httpx
 import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
+from moto.core import DEFAULT_ACCOUNT_ID
 from moto.core.authorization import enable_iam_authentication
+from moto.s3.models import s3_backends
 
 from pipelines.stack.addresses import MANIFESTS
 from pipelines.stack.object_store import POLICIES, guarded
@@ -53,7 +55,7 @@ class Place:
             "AWS_SECRET_ACCESS_KEY": secrets.token_urlsafe(30),
         }
         self.store = Store()
-        self.guard = guarded(self.store.application, self.secrets)
+        self.guard = guarded(self.secrets)
         self.store.application = self.guard
         self.address = f"http://127.0.0.1:{self.store.port}"
         self.everything = self.client("s3-secrets/AWS")
@@ -82,11 +84,9 @@ def place() -> Iterator[Place]:
     with enable_iam_authentication():
         made = Place()
         yield made
-        for bucket in BUCKETS:
-            for item in made.everything.list_objects_v2(Bucket=bucket).get("Contents", []):
-                made.everything.delete_object(Bucket=bucket, Key=item["Key"])
-            made.everything.delete_bucket(Bucket=bucket)
         made.store.close()
+    # All servers of this process share what they hold.
+    s3_backends[DEFAULT_ACCOUNT_ID]["aws"].reset()
 
 
 def refusal(action: Any, **given: Any) -> str:
@@ -150,9 +150,17 @@ def test_a_wrong_secret_an_unknown_key_and_none_are_refused(place: Place) -> Non
         assert httpx.get(place.address + path).status_code == 403
     old = {"Authorization": "AWS key:signature"}
     assert httpx.get(f"{place.address}/realmat/there", headers=old).status_code == 403
-    # moto's own interface, by which anybody could switch the checks off or empty the buckets.
-    for path in ("reset-auth", "reset"):
-        assert httpx.post(f"{place.address}/moto-api/{path}", content="inf").status_code == 403
+    # moto's own interface, by which anybody could switch the checks off or empty the buckets, and
+    # which asks for no signature.
+    forged = {
+        "Authorization": f"AWS4-HMAC-SHA256 Credential={'A' * 20}/1/us-east-1/s3/aws4_request"
+    }
+    for headers in ({}, forged):
+        for path in ("reset-auth", "reset"):
+            asked = httpx.post(f"{place.address}/moto-api/{path}", content="inf", headers=headers)
+            assert asked.status_code >= 400
+    assert refusal(wrong.get_object, **one) == "SignatureDoesNotMatch"
+    assert place.everything.get_object(**one)["Body"].read() == b"1"
 
 
 @pytest.mark.parametrize("name", ["labels/a.png", "labels/ü b+c&d=e%20/f.png"])

@@ -66,7 +66,7 @@ def stack(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Iterator[St
     first = random.randrange(20_000, 30_000, 10)
     found = Stack(folder, say=lambda _: None, elsewhere={"s3": store.port}, first_port=first)
     # What the stack's own server does, but in this process, where a test can make it refuse.
-    store.application = guarded(store.application, found.secrets)
+    store.application = guarded(found.secrets)
     try:
         found.start()
         yield found
