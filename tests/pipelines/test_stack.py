@@ -16,7 +16,6 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-import boto3
 import httpx
 import psycopg2
 import pytest
@@ -141,16 +140,17 @@ def test_what_the_stages_made_is_what_an_undisturbed_run_makes(
 
 
 def test_artifacts_lie_in_s3_and_the_model_in_the_registry(disturbed: Path, stack: Stack) -> None:
-    given = stack.environment
-    client = boto3.client(
-        "s3", endpoint_url=given["AWS_ENDPOINT_URL"], region_name=given["AWS_DEFAULT_REGION"],
-        aws_access_key_id=given["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=given["AWS_SECRET_ACCESS_KEY"],
-    )  # fmt: skip
-    pages = client.get_paginator("list_objects_v2")
+    clients = {
+        bucket: client_of({**stack.environment, **stack.secrets[f"{whose}-secrets"]})
+        for bucket, whose in (("realmat", "pipeline"), ("mlflow", "mlflow"))
+    }
     keys = {
-        bucket: {o["Key"] for page in pages.paginate(Bucket=bucket) for o in page["Contents"]}
-        for bucket in ("realmat", "mlflow")
+        bucket: {
+            item["Key"]
+            for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket)
+            for item in page["Contents"]
+        }
+        for bucket, client in clients.items()
     }
     for manifest in (disturbed / "store").glob("*/*/manifest.json"):
         stage, key = manifest.parent.parent.name, manifest.parent.name
