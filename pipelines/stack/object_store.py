@@ -150,10 +150,9 @@ def guarded(secrets: Secrets) -> Guard:
 def _as_moto_reads(policy: Mapping[str, Any]) -> str:
     """With moto's own name for asking whether a bucket is there, which S3 lets its listers do."""
     statements = [
-        {
-            **one,
-            "Action": [*one["Action"], *(["s3:HeadBucket"] * ("s3:ListBucket" in one["Action"]))],
-        }
+        {**one, "Action": [*one["Action"], "s3:HeadBucket"]}
+        if "s3:ListBucket" in one["Action"]
+        else one
         for one in policy["Statement"]
     ]
     return json.dumps({**policy, "Statement": statements})
