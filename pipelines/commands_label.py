@@ -38,10 +38,8 @@ def add(commands: Any) -> None:
         kinds, "push", "offer a run's images for judgement; pushing again adds nothing",
         f"realmat label push laptop --labels {PROJECT}", _push,
     )  # fmt: skip
-    push.add_argument("recipe", metavar="RECIPE", nargs="?", default="laptop")
+    _add_recipe(push)
     push.add_argument("--output", metavar="DIR", help="folder of the run (default: runs/RECIPE)")
-    push.add_argument("--set", dest="settings", metavar="STAGE.KEY=VALUE", action="append",
-                      default=[], help="change one setting of the recipe")  # fmt: skip
     pull = _command(
         kinds, "pull", "write the judgements that exist by now, one JSON object a line",
         f"realmat label pull --labels {PROJECT} -o judgements.jsonl", _pull,
@@ -55,11 +53,11 @@ def add(commands: Any) -> None:
     status.add_argument("--threshold", metavar="SHARE", type=float, default=0.6,
                         help="agreement below which somebody is flagged (0.6)")  # fmt: skip
     rehearse = _command(
-        kinds, "rehearse", "let the simulated annotator judge through the server, as a trial",
-        f"realmat label rehearse --labels {PROJECT} -n 100", _rehearse,
+        kinds, "rehearse", "let the recipe's simulated annotator judge at the server, as a trial",
+        f"realmat label rehearse laptop --labels {PROJECT} -n 100", _rehearse,
     )  # fmt: skip
+    _add_recipe(rehearse)
     rehearse.add_argument("-n", "--count", metavar="N", type=number(1, 1_000_000), default=100)
-    rehearse.add_argument("--seed", metavar="S", type=number(0, 2**31), default=0)
 
 
 def _command(
@@ -74,6 +72,12 @@ def _command(
     command.add_argument("--labels", metavar="URI", default="", help="address of the project")
     command.set_defaults(call=call)
     return command
+
+
+def _add_recipe(command: argparse.ArgumentParser) -> None:
+    command.add_argument("recipe", metavar="RECIPE", nargs="?", default="laptop")
+    command.add_argument("--set", dest="settings", metavar="STAGE.KEY=VALUE", action="append",
+                         default=[], help="change one setting of the recipe")  # fmt: skip
 
 
 def _source(labels: str, settings: "AnnotationSync | None" = None) -> "LabelStudioSource":
@@ -193,14 +197,15 @@ def _agreement(records: Iterable["Record"], threshold: float) -> "Agreement":
 def _rehearse(given: argparse.Namespace) -> int:
     import httpx
 
+    from components.annotation_sync.stage import simulated_annotator
     from labeling.label_studio import read_key
     from labeling.rehearsal import Rehearsal
-    from labeling.simulated import SimulatedAnnotator
+    from pipelines.recipe import load_recipe
 
+    annotator = simulated_annotator(load_recipe(given.recipe, given.settings).annotation_sync)
     source = _source(given.labels)
     headers = {"Authorization": f"Token {read_key(os.environ)}"}
     with httpx.Client(base_url=source.address.server, headers=headers, timeout=60) as http:
-        rehearsal = Rehearsal(source.client, http, SimulatedAnnotator(given.seed, 0.06, 0.75))
-        judged = rehearsal.judge(source.project(), given.count)
+        judged = Rehearsal(source.client, http, annotator).judge(source.project(), given.count)
     print(f"{judged} images judged by the simulated annotator")
     return 0

@@ -171,6 +171,27 @@ def _disk() -> Iterator[Check]:
     )
 
 
+def _caches() -> Iterator[Check]:
+    """Where downloads and compiled kernels go, by the variables that the images set."""
+    home = Path.home()
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache")
+    for name, variable, usual in (
+        ("cache", "XDG_CACHE_HOME", cache),
+        ("cache of Hugging Face", "HF_HOME", cache / "huggingface"),
+        ("cache of the renderer", "DRJIT_CACHE_DIR", home / ".drjit"),
+    ):
+        path = Path(os.environ.get(variable) or usual)
+        folder = next(one for one in (path, *path.absolute().parents) if one.exists())
+        free = shutil.disk_usage(folder).free / 2**30
+        good = os.access(folder, os.W_OK)
+        yield Check(
+            name,
+            "ok" if good else "missing",
+            f"{path}, {free:.1f} GiB free" if good else f"{path} cannot be written",
+            "" if good else f"Set {variable} to a folder that can be.",
+        )
+
+
 def _weights() -> Iterator[Check]:
     import components.core
 
@@ -237,6 +258,7 @@ CHECKS: tuple[Callable[[], Iterator[Check]], ...] = (
     _gpu,
     _memory,
     _disk,
+    _caches,
     _weights,
     _champion,
     _services,

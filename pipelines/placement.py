@@ -12,6 +12,7 @@ from components.core.platform.trainjob import TRAINJOB, Node
 from pipelines.cluster_config import Cluster, Resources
 
 SECONDS_BETWEEN_ATTEMPTS = 120
+CACHE, CACHE_SIZE = "/cache", "5Gi"
 
 
 def place(task: Any, cluster: Cluster, stage: str) -> None:
@@ -87,6 +88,8 @@ def _equip(task: Any, cluster: Cluster, resources: Resources) -> None:
         kubernetes.use_field_path_as_env(task, variable, path)
     if cluster.volume:
         kubernetes.mount_pvc(task, pvc_name=cluster.volume, mount_path=cluster.mount)
+    # Compiled kernels; the images name it, and models lie on the volume.
+    kubernetes.empty_dir_mount(task, "cache", CACHE, size_limit=CACHE_SIZE)
     if resources.shared_memory:
         path = "/dev/shm"  # noqa: S108 - of the container, where torch expects it
         kubernetes.empty_dir_mount(

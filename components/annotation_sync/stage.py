@@ -26,6 +26,7 @@ from components.core.realism.clip import ClipFeatures
 from labeling.agreement import Said, agreement
 from labeling.annotations import SETS, Annotation, AnnotationSource, Judgements, SetName, Task
 from labeling.order import random_share
+from labeling.simulated import SimulatedAnnotator
 
 KIND = "annotations"
 FOLDERS = {
@@ -140,10 +141,7 @@ def make_source(config: Config, labels: str, work: Path) -> AnnotationSource:
     What people have judged is kept in `work`.
     """
     if not labels and config.source == "simulated":
-        from labeling.simulated import SimulatedAnnotator
-
-        seed = derive_seed(config.seed, "simulated annotator")
-        return SimulatedAnnotator(seed, config.label_noise, config.recognition)
+        return simulated_annotator(config)
     from labeling.address import parse
     from labeling.label_studio import connect, default_address
     from labeling.memory import Remembering
@@ -152,6 +150,12 @@ def make_source(config: Config, labels: str, work: Path) -> AnnotationSource:
     print(f"annotation_sync: people judge at {address.server}, project '{address.project}'")
     source = connect(address, overlap=config.overlap)
     return Remembering(source, work / "judgements.jsonl", source.origin)
+
+
+def simulated_annotator(config: Config) -> SimulatedAnnotator:
+    """The rule that judges in runs of these settings when no people do."""
+    seed = derive_seed(config.seed, "simulated annotator")
+    return SimulatedAnnotator(seed, config.label_noise, config.recognition)
 
 
 def _counts(found: Judgements) -> dict[str, float]:

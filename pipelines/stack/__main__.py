@@ -6,7 +6,7 @@ from pathlib import Path
 
 from components.core.errors import UserError
 from pipelines.runs import runs_folder
-from pipelines.stack.stack import ENVIRONMENT, NOTE, Stack
+from pipelines.stack.stack import ENVIRONMENT, LABELS_KEY, NOTE, Stack
 
 
 def main() -> int:
@@ -38,6 +38,10 @@ def main() -> int:
     print(f"Label Studio  http://127.0.0.1:{ports['label-studio']}  ({owner})")
     print(f"Passwords are in {stack.folder / 'secrets.json'}. To run a recipe on it:")
     print(f"  . {stack.folder / ENVIRONMENT} && realmat run laptop")
+    print("To have its images judged there, by people or by the rule in a second shell:")
+    print('  realmat run laptop --labels "$LABELS"')
+    print('  realmat label rehearse laptop --labels "$LABELS" -n 1000')
+    print(f"The key of the API is in {stack.folder / LABELS_KEY}.")
     return 0
 
 

@@ -13,6 +13,8 @@ from pathlib import Path
 DATABASES = ("mlflow", "label_studio", "realmat")
 """Each of the services that has one owns it as a user of the same name."""
 
+FILE = "secrets.json"
+
 Secrets = dict[str, dict[str, str]]
 """By the Secret's name: values by key, which is the environment variable's name."""
 
@@ -21,10 +23,6 @@ def make_secrets() -> Secrets:
     """New random secrets; addresses in them name the services as on a cluster."""
     admin = secrets.token_urlsafe(24)
     passwords = {name: secrets.token_hex(24) for name in (*DATABASES, "backup")}
-    storage = {
-        "AWS_ACCESS_KEY_ID": secrets.token_hex(10).upper(),
-        "AWS_SECRET_ACCESS_KEY": secrets.token_urlsafe(30),
-    }
     users = {name: secrets.token_urlsafe(24) for name in ("pipeline", "app")}
     labels = secrets.token_hex(20)
     return {
@@ -32,9 +30,9 @@ def make_secrets() -> Secrets:
             "POSTGRES_PASSWORD": admin,
             **{f"{name.upper()}_DATABASE_PASSWORD": word for name, word in passwords.items()},
         },
-        "s3-secrets": storage,
+        "s3-secrets": _key_pair(),
         "mlflow-secrets": {
-            **storage,
+            **_key_pair(),
             "MLFLOW_AUTH_ADMIN_PASSWORD": secrets.token_urlsafe(24),
             "MLFLOW_AUTH_ADMIN_USERNAME": "admin",
             "MLFLOW_BACKEND_STORE_URI": _database("mlflow", passwords),
@@ -50,7 +48,7 @@ def make_secrets() -> Secrets:
             "POSTGRE_PORT": "5432",
             "POSTGRE_USER": "label_studio",
             "SECRET_KEY": secrets.token_urlsafe(48),
-            **{f"STORAGE_{name}": value for name, value in storage.items()},
+            **_key_pair("STORAGE_AWS"),
         },
         "app-secrets": {
             "MLFLOW_TRACKING_PASSWORD": users["app"],
@@ -60,12 +58,20 @@ def make_secrets() -> Secrets:
             "REALMAT_STUDY_DATABASE": _database("realmat", passwords),
         },
         "pipeline-secrets": {
-            **storage,
-            **{f"LABEL_STUDIO_S3_{name[4:]}": value for name, value in storage.items()},
+            **_key_pair(),
+            **_key_pair("LABEL_STUDIO_S3"),
             "LABEL_STUDIO_API_KEY": labels,
             "MLFLOW_TRACKING_PASSWORD": users["pipeline"],
             "MLFLOW_TRACKING_USERNAME": "pipeline",
         },
+    }
+
+
+def _key_pair(prefix: str = "AWS") -> dict[str, str]:
+    """A new key of the S3 server, as the variables of a Secret."""
+    return {
+        f"{prefix}_ACCESS_KEY_ID": secrets.token_hex(10).upper(),
+        f"{prefix}_SECRET_ACCESS_KEY": secrets.token_urlsafe(30),
     }
 
 
@@ -75,7 +81,7 @@ def _database(name: str, passwords: Mapping[str, str]) -> str:
 
 def keep_secrets(folder: Path) -> Secrets:
     """The secrets of a stack's folder, made when there are none; readable by their owner alone."""
-    file = folder / "secrets.json"
+    file = folder / FILE
     if not file.exists():
         write_private(file, json.dumps(make_secrets(), indent=2))
     kept: Secrets = json.loads(file.read_text(encoding="utf-8"))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from labeling.server import PROGRAM
 from pipelines.stack.addresses import MANIFESTS, localised, read_environment
-from pipelines.stack.secrets import Secrets
+from pipelines.stack.secrets import FILE, Secrets
 
 ROOT = Path(__file__).resolve().parents[2]
 BUCKETS = ("backups", "label-studio", "mlflow", "realmat")
@@ -36,18 +36,19 @@ def services(
     `model` is what the app serves until the registry has a champion.
     """
     return (
-        _object_store(ports),
+        _object_store(folder, ports),
         _mlflow(folder, ports, secrets),
         _label_studio(folder, ports, secrets),
         _app(folder, ports, secrets, model),
     )
 
 
-def _object_store(ports: Mapping[str, int]) -> Service:
-    """S3 in memory, and it takes any key: a stand-in for trying, not for use (see objects.py)."""
+def _object_store(folder: Path, ports: Mapping[str, int]) -> Service:
+    """S3 in memory, which checks keys and their rights (see object_store.py, objects.py)."""
     port = str(ports["s3"])
-    command = (sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", port)
-    return Service("s3", command, f"http://127.0.0.1:{port}/", inherited())
+    command = (sys.executable, "-m", "pipelines.stack.object_store", port, str(folder / FILE))
+    settings = inherited() | {"PYTHONPATH": str(ROOT)}
+    return Service("s3", command, f"http://127.0.0.1:{port}/", settings)
 
 
 def _mlflow(folder: Path, ports: Mapping[str, int], secrets: Secrets) -> Service:

@@ -3,6 +3,7 @@
 Everything lies in one folder (PostgreSQL's data beside it, for the server may not run as root):
 
     secrets.json, stack.env    readable by their owner alone; `. stack.env` lets `realmat` use it
+    label-studio-key           the key of Label Studio's owner, for whoever judges through its API
     logs/, processes/          of each service
     mlflow/, label-studio/, app/
     objects/                   what S3 held when the stack was stopped to be started again
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from components.core.errors import UserError
+from labeling.address import Address
 from pipelines.stack.addresses import MANIFESTS, STACK_PORT, free_ports
 from pipelines.stack.objects import bring_back, client_of, make_buckets, put_away
 from pipelines.stack.postgresql import Postgres
@@ -31,6 +33,9 @@ from pipelines.stack.secrets import (
 from pipelines.stack.services import BUCKETS, Service, inherited, services, stage_environment
 
 ENVIRONMENT = "stack.env"
+LABELS_KEY = "label-studio-key"
+TASK_IMAGES = "s3://realmat/labels"
+"""Where a run puts the images that people judge; Label Studio signs addresses of them."""
 NOTE = "stack.json"
 OBJECTS = "objects"
 OWNER = "postgres"  # of the database server; the services have users of their own
@@ -70,10 +75,9 @@ class Stack:
         for service in (store, tracking, *others[:-1]):
             self._begin(service)
         self._await(store)
-        client = client_of(self.environment)
-        make_buckets(client, BUCKETS)
+        make_buckets(self._administrator(), BUCKETS)
         if empty:
-            bring_back(client, self.folder / OBJECTS)
+            bring_back(self._administrator(), self.folder / OBJECTS)
         self._await(tracking)
         make_users(self.environment, self.secrets)
         for service in others[:-1]:
@@ -81,13 +85,16 @@ class Stack:
         # The app reads the registry as soon as it starts.
         self._begin(others[-1])
         self._await(others[-1])
-        write_private(self.folder / ENVIRONMENT, shell_lines(self.environment))
+        key = self.secrets["label-studio-secrets"]["LABEL_STUDIO_USER_TOKEN"]
+        write_private(self.folder / LABELS_KEY, key)
+        lines = shell_lines({**self.environment, "LABELS": self.labels})
+        write_private(self.folder / ENVIRONMENT, lines)
 
     def stop(self, keep: bool = False) -> None:
         """Ends all services; unless `keep`, removes everything they held."""
         for service in reversed(self.services):
             if keep and service.name == "s3" and self.processes.running("s3"):
-                put_away(client_of(self.environment), self.folder / OBJECTS)
+                put_away(self._administrator(), self.folder / OBJECTS)
             self.processes.stop(service.name)
         if keep:
             if self.postgres.running():
@@ -104,8 +111,20 @@ class Stack:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What `realmat` needs to use the stack."""
-        return stage_environment(self.ports, self.secrets)
+        """What `realmat` needs to use the stack; the key of Label Studio is in a file."""
+        given = stage_environment(self.ports, self.secrets)
+        del given["LABEL_STUDIO_API_KEY"]
+        return {**given, "LABEL_STUDIO_API_KEY_FILE": str(self.folder / LABELS_KEY)}
+
+    @property
+    def labels(self) -> str:
+        """The address of a project of the stack's Label Studio, as `--labels` takes it."""
+        server = f"http://127.0.0.1:{self.ports['label-studio']}"
+        return str(Address(server, images=TASK_IMAGES))
+
+    def _administrator(self) -> Any:
+        """A client of S3 that may do everything."""
+        return client_of({**self.environment, **self.secrets["s3-secrets"]})
 
     def _begin(self, service: Service) -> None:
         if service.name not in self.elsewhere and not self.processes.running(service.name):

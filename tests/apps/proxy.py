@@ -23,8 +23,9 @@ def behind(prefix: str, port: int) -> Iterator[str]:
                 self.send_error(404)
                 return
             there = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
-            # A browser that left asks for nothing any more.
-            with closing(there), suppress(ConnectionError):
+            # A browser that left asks for nothing any more, a server that was ended says no more:
+            # a stream that it cut ends here too.
+            with closing(there), suppress(ConnectionError, http.client.IncompleteRead):
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 headers = {k: v for k, v in self.headers.items() if k.lower() != "connection"}
                 headers |= {"X-Forwarded-For": "127.0.0.1", "X-Forwarded-Proto": "http"}

@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 from packaging.requirements import Requirement
 
+from pipelines.placement import CACHE
+
 ROOT = Path(__file__).parents[2]
 IMAGES = ROOT / "images"
 OURS = ("apps", "components", "labeling", "pipelines")
@@ -195,6 +197,22 @@ def test_an_image_says_what_it_is() -> None:
         name for _, stage in stages().values() for name in re.findall(r"^ARG (\w+)", stage, re.M)
     }
     assert taken <= given  # an ARG without a value given would stay at its default
+
+
+def test_caches_lie_on_the_path_that_pods_mount_for_them() -> None:
+    """Not in /tmp, where a node's disk may end, nor below a home that is read-only."""
+    _, common = stages()["common"]
+    given = dict(re.findall(r"^(?:ENV| {3}) (\w+)=(\S+)", common, re.M))
+    caches = {name: path for name, path in given.items() if "CACHE" in name or "EXT" in name}
+    assert caches.keys() == {
+        "DRJIT_CACHE_DIR", "TORCH_EXTENSIONS_DIR", "TRITON_CACHE_DIR", "XDG_CACHE_HOME",
+    }  # fmt: skip
+    for path in (*caches.values(), given["HF_HOME"]):
+        assert path == CACHE or path.startswith(f"{CACHE}/")
+    runtime = (ROOT / "manifests" / "trainer" / "runtime.yaml").read_text()
+    app = (ROOT / "manifests" / "base" / "app" / "deployment.yaml").read_text()
+    assert all(f"mountPath: {CACHE}}}" in text for text in (runtime, app))
+    assert f"install -d -o 10001 -g 10001 {CACHE} " in stages()["base"][1]
 
 
 def debian_packages(stage: str) -> set[str]:

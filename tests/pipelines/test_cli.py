@@ -170,12 +170,22 @@ def test_the_library_is_shown_with_every_category(tmp_path: Path) -> None:
     assert blocks.std(axis=1).min() > 5
 
 
-def test_doctor_tells_in_json_what_works(capsys: pytest.CaptureFixture[str]) -> None:
+def test_doctor_tells_in_json_what_works(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "volume"))
+    monkeypatch.delenv("HF_HOME", raising=False)
+    monkeypatch.setenv("DRJIT_CACHE_DIR", str(tmp_path / "kernels"))
     main(["doctor", "--json"])
     checks = {check["name"]: check for check in json.loads(capsys.readouterr().out)["checks"]}
     assert {"python", "llvm", "gpu", "memory", "disk", "champion", "mlflow"} <= set(checks)
     assert checks["python"]["state"] == "ok"
     assert "make demo" in checks["champion"]["mend"]
+    for name, place in {
+        "cache": "volume", "cache of Hugging Face": "volume/huggingface",
+        "cache of the renderer": "kernels",
+    }.items():  # fmt: skip
+        assert checks[name]["detail"].startswith(f"{tmp_path / place}, ")
 
 
 def test_doctor_names_a_renderer_that_does_not_load(

@@ -152,7 +152,10 @@ def test_long_stages_are_tried_again_and_end_in_time(compiled: tuple[Path, str])
         longest = float(policy["backoffMaxDuration"].rstrip("s"))
         assert longest >= (wanted.retries + 1) * seconds + waits
     shared = pods["exec-evaluation"]["emptyDirMounts"]
-    assert [(m["mountPath"], m["medium"]) for m in shared] == [("/dev/shm", "Memory")]
+    assert [(m["mountPath"], m.get("medium", "")) for m in shared] == [
+        ("/cache", ""), ("/dev/shm", "Memory"),
+    ]  # fmt: skip
+    assert all(pod["emptyDirMounts"][0]["sizeLimit"] == "5Gi" for pod in pods.values())
     # On one machine a failure is shown at once.
     assert not any("retryPolicy" in task for task in tasks_of(compiled[0] / "laptop.yaml").values())
 

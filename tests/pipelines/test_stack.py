@@ -12,25 +12,29 @@ import socket
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-import boto3
 import httpx
 import psycopg2
 import pytest
+from botocore.exceptions import ClientError
 from mlflow import MlflowClient
+from moto.core.authorization import enable_iam_authentication
 
 from apps.study.place import Place
 from components.core.platform.artifacts import read_manifest
 from labeling.server import PROGRAM
 from pipelines.recipe import STAGES
 from pipelines.stack.addresses import localised
+from pipelines.stack.object_store import guarded
 from pipelines.stack.objects import client_of
 from pipelines.stack.postgresql import installed
 from pipelines.stack.stack import Stack, make_users
 from tests.apps.studies import make_study
 from tests.pipelines.conftest import EXACT, ROOT
+from tests.pipelines.judged_run import judged_run, judgements, rows, weights
 from tests.pipelines.watched_run import Run, until
 from tests.s3 import Store
 from tests.services import missing
@@ -45,7 +49,8 @@ MEASURED = ("second", "memory", "utilisation", "system/")  # what no two runs ha
 @pytest.fixture(scope="module")
 def store() -> Iterator[Store]:
     server = Store()
-    yield server
+    with enable_iam_authentication():
+        yield server
     server.close()
 
 
@@ -59,6 +64,8 @@ def stack(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Iterator[St
     # Away from the ports of a stack that somebody else starts meanwhile.
     first = random.randrange(20_000, 30_000, 10)
     found = Stack(folder, say=lambda _: None, elsewhere={"s3": store.port}, first_port=first)
+    # What the stack's own server does, but in this process, where a test can make it refuse.
+    store.application = guarded(found.secrets)
     try:
         found.start()
         yield found
@@ -133,16 +140,17 @@ def test_what_the_stages_made_is_what_an_undisturbed_run_makes(
 
 
 def test_artifacts_lie_in_s3_and_the_model_in_the_registry(disturbed: Path, stack: Stack) -> None:
-    given = stack.environment
-    client = boto3.client(
-        "s3", endpoint_url=given["AWS_ENDPOINT_URL"], region_name=given["AWS_DEFAULT_REGION"],
-        aws_access_key_id=given["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=given["AWS_SECRET_ACCESS_KEY"],
-    )  # fmt: skip
-    pages = client.get_paginator("list_objects_v2")
+    clients = {
+        bucket: client_of({**stack.environment, **stack.secrets[f"{whose}-secrets"]})
+        for bucket, whose in (("realmat", "pipeline"), ("mlflow", "mlflow"))
+    }
     keys = {
-        bucket: {o["Key"] for page in pages.paginate(Bucket=bucket) for o in page["Contents"]}
-        for bucket in ("realmat", "mlflow")
+        bucket: {
+            item["Key"]
+            for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket)
+            for item in page["Contents"]
+        }
+        for bucket, client in clients.items()
     }
     for manifest in (disturbed / "store").glob("*/*/manifest.json"):
         stage, key = manifest.parent.parent.name, manifest.parent.name
@@ -254,7 +262,56 @@ def test_a_service_reaches_its_own_database_alone(stack: Stack) -> None:
         psycopg2.connect(dbname="realmat", **signed)
 
 
-def test_no_secret_is_in_a_log_or_an_artifact(disturbed: Path, stack: Stack) -> None:
+def test_the_bucket_refuses_a_wrong_key_and_a_key_that_only_reads(
+    disturbed: Path, stack: Stack
+) -> None:
+    given, one = stack.environment, {"Bucket": "realmat", "Key": "labels/other.png"}
+    wrong = client_of({**given, "AWS_SECRET_ACCESS_KEY": "guessed"})
+    with pytest.raises(ClientError, match="SignatureDoesNotMatch"):
+        wrong.list_objects_v2(Bucket="realmat")
+    with pytest.raises(ClientError, match="AccessDenied"):
+        client_of(given).list_objects_v2(Bucket="mlflow")
+    reader = {f"AWS_{name[17:]}": given[name] for name in given if "LABEL_STUDIO_S3_" in name}
+    client_of({**given, **reader}).list_objects_v2(Bucket="realmat")
+    with pytest.raises(ClientError, match="AccessDenied"):
+        client_of({**given, **reader}).put_object(Body=b"", **one)
+
+
+@pytest.fixture(scope="module")
+def judged(
+    disturbed: Path, stack: Stack, store: Store, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """The output of a run whose images a second process judged at the stack's Label Studio."""
+    output, before = tmp_path_factory.mktemp("judged") / "smoke", len(store.seen)
+    run, judge = judged_run(stack, output)
+    (output / "judged.log").write_text(run.text + judge)
+    count = len(judgements(output))
+    assert f"{count} images judged by the simulated annotator" in judge
+    assert "material_sampling: reused" in run.text  # fetched from the archive
+    # Each image went into the bucket and from there, by a presigned address, to who judged it.
+    pictures = [one for one in store.seen[before:] if one[1].startswith("/realmat/labels/")]
+    assert Counter(method for method, _ in pictures) == {"PUT": count, "GET": count}
+    assert len(set(pictures)) == 2 * count
+    return output
+
+
+def test_judged_in_label_studio_a_run_goes_on_as_one_that_the_rule_judged_itself(
+    judged: Path, smoke: Path
+) -> None:
+    assert judgements(judged) == judgements(smoke)
+    assert rows(judged, "realism_labels", "labels.jsonl") == rows(
+        smoke, "realism_labels", "labels.jsonl"
+    )
+    assert len(weights(judged)) > 4
+    assert weights(judged) == weights(smoke)
+    # What differs is who says so, and that it was said at a time.
+    said, ruled = (rows(one, "annotation_sync", "annotations.jsonl") for one in (judged, smoke))
+    assert {row["annotator"] for row in ruled} == {"simulated annotator"}
+    assert {row["annotator"] for row in said} == {"label studio user 1"}
+    assert all(row["judged_at"] and row["seconds"] for row in said)
+
+
+def test_no_secret_is_in_a_log_or_an_artifact(disturbed: Path, judged: Path, stack: Stack) -> None:
     words = {
         value.encode()
         for name, keys in stack.secrets.items()
@@ -262,7 +319,10 @@ def test_no_secret_is_in_a_log_or_an_artifact(disturbed: Path, stack: Stack) -> 
         if key.endswith(("PASSWORD", "KEY", "TOKEN", "ID")) and len(value) > 8
     }
     assert len(words) > 8
-    files = [*stack.processes.logs.iterdir(), *disturbed.rglob("*.json"), disturbed / "run.log"]
+    files = [
+        *stack.processes.logs.iterdir(), *disturbed.rglob("*.json"), disturbed / "run.log",
+        *judged.rglob("*.json*"), *judged.glob("*.log"),
+    ]  # fmt: skip
     for file in files:
         content = file.read_bytes()
         assert not [word for word in words if word in content], file

@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
+from labeling.address import parse
 from labeling.server import PROGRAM
 from pipelines.stack.addresses import MANIFESTS, localised, read_environment
 from pipelines.stack.objects import client_of
@@ -21,6 +22,8 @@ from pipelines.stack.secrets import make_secrets
 from pipelines.stack.stack import ENVIRONMENT, NOTE
 from tests.pipelines.conftest import ROOT
 from tests.services import missing
+
+LARGE = 11 * 2**20  # more than one part of an upload by MLflow
 
 
 def command(what: str, folder: Path, *more: str) -> subprocess.CompletedProcess[str]:
@@ -84,13 +87,30 @@ def _start_use_and_keep(folder: Path, tmp_path: Path) -> None:
     assert not [word for word in words if word in started.stdout]
     given = environment_of(folder)
     client_of(given).put_object(Bucket="realmat", Key="a/ü b", Body=b"kept")
+    key = Path(given["LABEL_STUDIO_API_KEY_FILE"])
+    assert key.stat().st_mode & 0o077 == 0
+    assert key.read_text() not in started.stdout
+    assert given["LABELS"] == str(parse(given["LABELS"]))
+    (tmp_path / "large").write_bytes(os.urandom(LARGE))
     program = (
         "import mlflow; mlflow.set_experiment('x')\n"
-        "with mlflow.start_run(): mlflow.log_text('hello', 'hello.txt')"
+        "with mlflow.start_run():\n"
+        "    mlflow.log_text('hello', 'hello.txt')\n"
+        "    mlflow.log_artifact('large')\n"
     )
+    in_parts = {"MLFLOW_MULTIPART_UPLOAD_MINIMUM_FILE_SIZE": str(LARGE)}
     subprocess.run(
-        [sys.executable, "-c", program], env={**os.environ, **given}, check=True, cwd=tmp_path
-    )
+        [sys.executable, "-c", program], env={**os.environ, **given, **in_parts}, check=True,
+        cwd=tmp_path,
+    )  # fmt: skip
+    store = client_of({**given, **secrets["mlflow-secrets"]})
+    (stored,) = [
+        item
+        for item in store.list_objects_v2(Bucket="mlflow")["Contents"]
+        if item["Key"].endswith("/large")
+    ]
+    assert stored["Size"] == LARGE
+    assert stored["ETag"].strip('"').endswith("-2")  # two parts, each to a presigned address
     assert command("stop", folder, "--keep").returncode == 0
 
 

@@ -23,12 +23,12 @@ def until(condition: Callable[[], bool], what: str, seconds: float = 240) -> Non
 class Run:
     """`realmat run smoke` with the stack's environment; `saw` waits for a line of its output."""
 
-    def __init__(self, stack: Stack, output: Path) -> None:
+    def __init__(self, stack: Stack, output: Path, *more: str) -> None:
         self.lines: list[str] = []
+        command = [sys.executable, "-m", "pipelines.cli", "run", "smoke", "--output", str(output)]
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "pipelines.cli", "run", "smoke", "--output", str(output)],
-            cwd=ROOT, env={**os.environ, **EXACT, **stack.environment}, text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            [*command, *more], cwd=ROOT, env={**os.environ, **EXACT, **stack.environment},
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         )  # fmt: skip
         self.thread = threading.Thread(target=self._read, daemon=True)
         self.thread.start()
