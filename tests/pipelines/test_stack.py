@@ -272,7 +272,11 @@ def test_the_bucket_refuses_a_wrong_key_and_a_key_that_only_reads(
         wrong.list_objects_v2(Bucket="realmat")
     with pytest.raises(ClientError, match="AccessDenied"):
         client_of(given).list_objects_v2(Bucket="mlflow")
-    reader = {f"AWS_{name[17:]}": given[name] for name in given if "LABEL_STUDIO_S3_" in name}
+    reader = {
+        f"AWS_{name.removeprefix('LABEL_STUDIO_S3_')}": given[name]
+        for name in given
+        if "LABEL_STUDIO_S3_" in name
+    }
     client_of({**given, **reader}).list_objects_v2(Bucket="realmat")
     with pytest.raises(ClientError, match="AccessDenied"):
         client_of({**given, **reader}).put_object(Body=b"", **one)
