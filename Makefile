@@ -11,8 +11,9 @@ PYTHON ?= python3
 READY := $(VENV)/.ready
 RECIPE ?= laptop
 PORT ?= 8080
-# Tests marked long run with LONG=1, as in .ci/run, or by folder.
-CHOSEN = $(if $(LONG)$(TESTS),$(TESTS),-m 'not long')
+# Tests marked long run with LONG=1, as in .ci/run, or by folder; those marked rare with LONG=all too.
+LEFT_OUT = $(if $(LONG),$(if $(filter all,$(LONG)),,-m 'not rare'),-m 'not long and not rare')
+CHOSEN = $(if $(TESTS),$(TESTS),$(LEFT_OUT))
 
 .PHONY: help install system labeling stack stack-stop images demo test lint types imports audit bench weights clean
 
@@ -33,6 +34,7 @@ test: lint types imports ## check style, types, imports, and run the tests (TEST
 	@$(if $(LONG)$(TESTS),.ci/install --labeling)
 	@$(BIN)/python -m pytest --numprocesses 2 --dist loadscope --no-loadscope-reorder $(CHOSEN)
 	@$(if $(LONG)$(TESTS),,echo "Left out: long tests, of servers, browsers and nodes (make test LONG=1)")
+	@$(if $(filter all,$(LONG))$(TESTS),,echo "Left out: rare tests, each of minutes (make test LONG=all)")
 
 lint: $(READY) ## check style and formatting
 	@$(BIN)/ruff check .

@@ -24,7 +24,7 @@ from components.registration.registry import About, register
 from tests.apps.serving import Server
 from tests.registry import tracking
 
-pytestmark = pytest.mark.long
+pytestmark = [pytest.mark.long, pytest.mark.rare]
 
 NAME = "stones"
 ALIAS = f"models:/{NAME}@champion"

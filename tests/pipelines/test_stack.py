@@ -300,6 +300,7 @@ def judged(
     return output
 
 
+@pytest.mark.rare
 def test_judged_in_label_studio_a_run_goes_on_as_one_that_the_rule_judged_itself(
     judged: Path, smoke: Path
 ) -> None:
@@ -316,7 +317,16 @@ def test_judged_in_label_studio_a_run_goes_on_as_one_that_the_rule_judged_itself
     assert all(row["judged_at"] and row["seconds"] for row in said)
 
 
-def test_no_secret_is_in_a_log_or_an_artifact(disturbed: Path, judged: Path, stack: Stack) -> None:
+def test_no_secret_is_in_a_log_or_an_artifact(disturbed: Path, stack: Stack) -> None:
+    no_secret_in(disturbed, disturbed / "run.log", stack)
+
+
+@pytest.mark.rare
+def test_no_secret_is_in_what_a_judged_run_leaves(judged: Path, stack: Stack) -> None:
+    no_secret_in(judged, judged / "judged.log", stack)
+
+
+def no_secret_in(output: Path, log: Path, stack: Stack) -> None:
     words = {
         value.encode()
         for name, keys in stack.secrets.items()
@@ -324,10 +334,7 @@ def test_no_secret_is_in_a_log_or_an_artifact(disturbed: Path, judged: Path, sta
         if key.endswith(("PASSWORD", "KEY", "TOKEN", "ID")) and len(value) > 8
     }
     assert len(words) > 8
-    files = [
-        *stack.processes.logs.iterdir(), *disturbed.rglob("*.json"), disturbed / "run.log",
-        *judged.rglob("*.json*"), *judged.glob("*.log"),
-    ]  # fmt: skip
+    files = [*stack.processes.logs.iterdir(), *output.rglob("*.json*"), log]
     for file in files:
         content = file.read_bytes()
         assert not [word for word in words if word in content], file

@@ -44,6 +44,7 @@ def environment_of(folder: Path) -> dict[str, str]:
 
 
 @pytest.mark.long
+@pytest.mark.rare
 def test_a_stack_of_the_command_line_is_used_kept_and_removed(tmp_path: Path) -> None:
     """With its own S3 server, whose objects outlive a stop that keeps, as PostgreSQL's rows do."""
     if not installed():

@@ -99,6 +99,7 @@ def test_two_ranks_make_the_cache_of_one_each_shard_once(
 
 
 @pytest.mark.long
+@pytest.mark.rare
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=["term", "kill"])
 def test_what_ended_ranks_have_encoded_is_not_encoded_again(
     dataset: Path, base_model: Path, model: TextToImage, alone: dict[str, bytes], tmp_path: Path,

@@ -14,7 +14,7 @@ from components.sdxl_finetune.stage import run
 from tests.sdxl_finetune.recorder import Recorder
 from tests.sdxl_finetune.test_training import UNET, tiny, two_nodes_here
 
-pytestmark = pytest.mark.long
+pytestmark = [pytest.mark.long, pytest.mark.rare]
 
 STEPS = 60
 

@@ -193,7 +193,7 @@ def test_sigterm_reaches_torchruns_processes_which_save_before_they_end(
         {"zero_stage": 2},
         {"channels_last": True},
         {"gradient_checkpointing": True},
-        pytest.param({"compile": True}, marks=pytest.mark.long),
+        pytest.param({"compile": True}, marks=pytest.mark.rare),
     ],
     ids=["without accumulation", "ZeRO-2", "channels last", "gradient checkpointing", "compiled"],
 )

@@ -87,7 +87,7 @@ def test_one_bad_sample_costs_itself_alone(tmp_path: Path, monkeypatch: pytest.M
     check(run(tmp_path, config), config, reasons)
 
 
-@pytest.mark.long
+@pytest.mark.rare
 @pytest.mark.usefixtures("hurt")
 def test_too_many_bad_samples_stop_the_stage_and_late_ones_are_given_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
