@@ -30,7 +30,10 @@ class Resources(BaseModel, frozen=True, extra="forbid"):
     node_selector: dict[str, str] = Field(
         default_factory=dict, description="Labels that the node must have."
     )
-    tolerations: tuple[Toleration, ...] = Field((), description="Taints that the pod accepts.")
+    tolerations: tuple[Toleration, ...] = Field(
+        (),
+        description="Taints that the pod accepts; with GPUs, that of the accelerator's name too.",
+    )
 
 
 class Cluster(BaseModel, frozen=True, extra="forbid"):
