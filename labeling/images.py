@@ -3,7 +3,8 @@
 `Inline` puts them into the tasks: nothing to set up, at the price of large tasks. `LocalFiles`
 writes them into a folder that Label Studio serves on the same machine. `S3Images` puts them into
 a bucket, from which Label Studio hands out presigned addresses; the pictures then never pass
-through it. All of them store PNG: the artefacts of JPEG would be judged too.
+through it, unless browsers cannot reach the bucket's server. All of them store PNG: the artefacts
+of JPEG would be judged too.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from labeling.annotations import Task
 FOLDER = "realmat"
 """Below the folder that Label Studio serves, which itself it refuses as a storage."""
 THREADS = 16
+PRESIGN = "LABEL_STUDIO_S3_PRESIGN"
 
 
 class ImageStore(Protocol):
@@ -85,7 +87,9 @@ class S3Images:
 
     This program writes with the AWS_* variables' rights. Label Studio reads with its own, or with
     the key pair in LABEL_STUDIO_S3_ACCESS_KEY_ID and LABEL_STUDIO_S3_SECRET_ACCESS_KEY, which need
-    not be allowed more than to read the prefix.
+    not be allowed more than to read the prefix. Presigned addresses lead browsers to
+    AWS_ENDPOINT_URL; where the cluster alone knows that name, LABEL_STUDIO_S3_PRESIGN=false has
+    Label Studio hand the images through.
     """
 
     def __init__(self, uri: str, client: Any, environment: Mapping[str, str] = os.environ) -> None:
@@ -93,6 +97,7 @@ class S3Images:
         self.bucket, self.prefix = parts.netloc, parts.path.strip("/")
         self.client = client
         self.environment = environment
+        self.presign = _yes_or_no(environment, PRESIGN)
 
     def put(self, tasks: Sequence[Task]) -> list[str]:
         """Upload what is missing, several at a time."""
@@ -104,7 +109,7 @@ class S3Images:
         return [f"s3://{self.bucket}/{name}" for name in names]
 
     def attach(self, client: Any, project: int) -> None:
-        """Add the prefix to the project's storages, with presigned addresses of an hour."""
+        """Add the prefix to the project's storages; presigned addresses last an hour."""
         title = f"realmat {self.prefix}"
         if any(s.title == title for s in client.import_storage.s3.list(project=project)):
             return
@@ -115,8 +120,8 @@ class S3Images:
             "region_name": self.environment.get("AWS_DEFAULT_REGION"),
         }
         client.import_storage.s3.create(
-            project=project, title=title, bucket=self.bucket, prefix=self.prefix, presign=True,
-            presign_ttl=60, use_blob_urls=True,
+            project=project, title=title, bucket=self.bucket, prefix=self.prefix,
+            presign=self.presign, presign_ttl=60, use_blob_urls=True,
             **{name: value for name, value in given.items() if value},
         )  # fmt: skip
 
@@ -129,6 +134,14 @@ class S3Images:
         self.client.put_object(
             Bucket=self.bucket, Key=name, Body=png(task), ContentType="image/png"
         )
+
+
+def _yes_or_no(environment: Mapping[str, str], name: str) -> bool:
+    """A setting that is true unless it is said to be false."""
+    said = environment.get(name, "true")
+    if said not in ("true", "false"):
+        raise UserError(f"{name}={said} is neither true nor false: give one of these words.")
+    return said == "true"
 
 
 def image_store(images: str) -> ImageStore:

@@ -30,7 +30,10 @@ class Resources(BaseModel, frozen=True, extra="forbid"):
     node_selector: dict[str, str] = Field(
         default_factory=dict, description="Labels that the node must have."
     )
-    tolerations: tuple[Toleration, ...] = Field((), description="Taints that the pod accepts.")
+    tolerations: tuple[Toleration, ...] = Field(
+        (),
+        description="Taints that the pod accepts; with GPUs, that of the accelerator's name too.",
+    )
 
 
 class Cluster(BaseModel, frozen=True, extra="forbid"):
@@ -52,8 +55,8 @@ class Cluster(BaseModel, frozen=True, extra="forbid"):
     settings: tuple[str, ...] = Field(
         (
             "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL", "AWS_MAX_ATTEMPTS", "AWS_RETRY_MODE",
-            "DO_NOT_TRACK", "HF_HOME", "HF_HUB_DISABLE_TELEMETRY", "LABEL_STUDIO_URL",
-            "MLFLOW_DISABLE_TELEMETRY", "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR",
+            "DO_NOT_TRACK", "HF_HOME", "HF_HUB_DISABLE_TELEMETRY", "LABEL_STUDIO_S3_PRESIGN",
+            "LABEL_STUDIO_URL", "MLFLOW_DISABLE_TELEMETRY", "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR",
             "MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD", "MLFLOW_HTTP_REQUEST_MAX_RETRIES",
             "MLFLOW_TRACKING_URI", "REALMAT_ARCHIVE", "REALMAT_STORE", "XDG_CACHE_HOME",
         ),

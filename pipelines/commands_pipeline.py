@@ -33,7 +33,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         commands,
         "compile",
         "write a recipe's pipeline for Kubeflow Pipelines",
-        "realmat compile paper -o pipeline.yaml",
+        "realmat compile paper --images manifests/overlays/production -o pipeline.yaml",
     )
     build.add_argument("recipe", metavar="RECIPE", help="a name or a .toml file")
     build.add_argument("-o", "--output", metavar="FILE", required=True, help="a .yaml file")
@@ -81,7 +81,7 @@ def _add_signing_in(submit: argparse.ArgumentParser) -> None:
 
 
 SUBMIT_EXAMPLE = (
-    "realmat submit paper --host https://pipelines.example.org "
+    "realmat submit paper --host https://pipelines.example.org --namespace realmat "
     "--images manifests/overlays/production --wait"
 )
 RUN_EXAMPLE = "realmat run laptop --photos photos/ --set ddpo_lora.epochs=8"
@@ -203,9 +203,15 @@ def _run(given: argparse.Namespace) -> int:
 
 
 def _compile(given: argparse.Namespace) -> int:
-    from pipelines.cluster import compile_pipeline
+    import sys
 
-    print(compile_pipeline(_recipe_of_cluster(given), Path(given.output)))
+    from pipelines.cluster import compile_pipeline
+    from pipelines.image_digests import unpinned
+
+    recipe = _recipe_of_cluster(given)
+    print(compile_pipeline(recipe, Path(given.output)))
+    if advice := unpinned(recipe):
+        print(f"warning: {advice}.", file=sys.stderr)
     return 0
 
 

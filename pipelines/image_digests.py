@@ -53,15 +53,21 @@ def _read(file: Path) -> dict[str, str]:
         ) from error
 
 
-def require_digests(recipe: Recipe) -> None:
-    """UserError unless each image of the recipe is pinned to something a registry can hold."""
+def unpinned(recipe: Recipe) -> str:
+    """What to do about an image of the recipe that is not pinned to something a registry can hold;
+    "" where each is."""
     for key in KEYS:
         image = getattr(recipe.cluster, key)
         digest = image.partition("@")[2]
-        if not image or (DIGEST.fullmatch(digest) and digest != UNSET):
-            continue
-        raise UserError(
-            f"cluster.{key} is '{image}', which is not pinned by digest: give --images "
-            "manifests/overlays/production with its digests set (manifests/README.md), or "
-            "--allow-tags."
-        )
+        if image and (not DIGEST.fullmatch(digest) or digest == UNSET):
+            return (
+                f"cluster.{key} is '{image}', which is not pinned by digest: give --images "
+                "manifests/overlays/production with its digests set (manifests/README.md)"
+            )
+    return ""
+
+
+def require_digests(recipe: Recipe) -> None:
+    """UserError unless each image of the recipe is pinned."""
+    if advice := unpinned(recipe):
+        raise UserError(f"{advice}, or --allow-tags.")

@@ -9,7 +9,7 @@ from typing import Any
 from kfp import kubernetes
 
 from components.core.platform.trainjob import TRAINJOB, Node
-from pipelines.cluster_config import Cluster, Resources
+from pipelines.cluster_config import Cluster, Resources, Toleration
 
 SECONDS_BETWEEN_ATTEMPTS = 120
 CACHE, CACHE_SIZE = "/cache", "5Gi"
@@ -36,7 +36,7 @@ def place(task: Any, cluster: Cluster, stage: str) -> None:
     if stage in cluster.nodes:
         node = trainjob_node(cluster, cluster.nodes[stage])
         task.set_env_variable(TRAINJOB, node.model_dump_json())
-    _schedule(task, resources)
+    _schedule(task, cluster, resources)
     _equip(task, cluster, resources)
 
 
@@ -49,7 +49,9 @@ def trainjob_node(cluster: Cluster, resources: Resources) -> Node:
     }
     if resources.gpus:
         requests[cluster.accelerator] = str(resources.gpus)
-    tolerations = (taint.model_dump(exclude_defaults=True) for taint in resources.tolerations)
+    # The runtime tolerates the accelerator by itself; a job with a list of its own replaces that.
+    accepted = tolerations_of(cluster, resources) if resources.tolerations else ()
+    tolerations = (taint.model_dump(exclude_defaults=True) for taint in accepted)
     return Node(
         image=cluster.image_of(resources),
         runtime=cluster.runtime,
@@ -60,10 +62,17 @@ def trainjob_node(cluster: Cluster, resources: Resources) -> Node:
     )
 
 
-def _schedule(task: Any, resources: Resources) -> None:
+def tolerations_of(cluster: Cluster, resources: Resources) -> tuple[Toleration, ...]:
+    """What a recipe says, and that of nodes with GPUs, which clusters keep other pods away from."""
+    taint = Toleration(key=cluster.accelerator)
+    said = any(one.key == taint.key for one in resources.tolerations)
+    return resources.tolerations + ((taint,) if resources.gpus and not said else ())
+
+
+def _schedule(task: Any, cluster: Cluster, resources: Resources) -> None:
     for label, value in resources.node_selector.items():
         kubernetes.add_node_selector(task, label_key=label, label_value=value)
-    for taint in resources.tolerations:
+    for taint in tolerations_of(cluster, resources):
         kubernetes.add_toleration(
             task, key=taint.key, operator=taint.operator, value=taint.value or None,
             effect=taint.effect,

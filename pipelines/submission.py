@@ -1,6 +1,7 @@
 """A recipe's pipeline on Kubeflow Pipelines: uploaded once, started, scheduled, watched."""
 
 import contextlib
+import json
 import logging
 import re
 import sys
@@ -14,6 +15,7 @@ from components.core.platform.artifacts import hash_text
 from pipelines.authentication import Credentials, token_source
 from pipelines.realmat import NAME
 from pipelines.recipe import Recipe
+from pipelines.run_states import states_by_task
 
 EXPERIMENT = "realmat"
 SECONDS_BETWEEN_POLLS = 10.0
@@ -71,7 +73,7 @@ class Service:
         """Ids of the pipeline and of the version with this file, uploaded unless it is there."""
         version = f"{recipe.name}-{hash_text(pipeline.read_text())[:12]}"
         with self._sentences():
-            found = self.client.get_pipeline_id(NAME)
+            found = self._known_pipeline()
             if found is None:
                 made = self.client.upload_pipeline(
                     str(pipeline), pipeline_name=NAME, namespace=self.namespace
@@ -84,6 +86,17 @@ class Service:
                 str(pipeline), pipeline_version_name=version, pipeline_id=found
             )
             return found, uploaded.pipeline_version_id
+
+    def _known_pipeline(self) -> str | None:
+        """The id of our pipeline in the namespace; the client's own search knows shared ones only.
+
+        Where Kubeflow has one user, the service leaves the namespace out of account.
+        """
+        named = {"operation": "EQUALS", "key": "display_name", "stringValue": NAME}
+        page = self.client.list_pipelines(
+            namespace=self.namespace, filter=json.dumps({"predicates": [named]})
+        )
+        return page.pipelines[0].pipeline_id if page.pipelines else None
 
     def _versions(self, pipeline: str) -> Iterator[Any]:
         token = ""
@@ -151,11 +164,11 @@ class Service:
                 sleep(SECONDS_BETWEEN_POLLS)
                 continue
             details = found.run_details.task_details if found.run_details else None
-            for task in details or []:
-                name, state = str(task.display_name), str(task.state or "PENDING")
-                if seen.get(name) != state and not name.startswith("root"):
-                    seen[name] = state
-                    show(f"{name}: {state.lower()}")
+            states = states_by_task(details or [])
+            for name, state in states.items():
+                if seen.get(name) != state:
+                    show(f"{name}: {state}")
+            seen |= states
             if str(found.state).upper() in ENDED:
                 return str(found.state).upper()
             sleep(SECONDS_BETWEEN_POLLS)
@@ -180,6 +193,11 @@ class Service:
                 raise UserError(
                     f"{self.host} refuses ({error.status} {error.reason}): sign in by --token-file "
                     "or --oidc-issuer, with an account that may start pipelines in the namespace."
+                ) from error
+            if error.status == 409:
+                raise UserError(
+                    f"{self.host} has something of the same name that this account does not see "
+                    f"(409 {error.reason}): give the --namespace that it is in, or remove it there."
                 ) from error
             raise UserError(
                 f"{self.host} answers {error.status} {error.reason}: check --host, which is the "

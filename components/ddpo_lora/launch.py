@@ -13,10 +13,12 @@ from pathlib import Path
 
 import torch
 
+from components.core.catalogues.address import environments_folders
 from components.core.platform.device import choose_device
 from components.core.platform.processes import ending_well, train_in_group
 from components.core.platform.torchrun import forward_metrics
 from components.core.platform.tracking import NullTracker, Tracker
+from components.core.realism.identity import CLIP_FILE, read_clip
 from components.ddpo_lora.config import Config
 from components.ddpo_lora.history import Row
 from components.ddpo_lora.parallel import Group
@@ -43,6 +45,8 @@ def train_in_processes(config: Config, given: Inputs, work: Path, tracker: Track
     work.mkdir(parents=True, exist_ok=True)
     (work / CONFIG).write_text(config.model_dump_json(), encoding="utf-8")
     (work / INPUTS).write_text(given.model_dump_json(), encoding="utf-8")
+    if config.nodes > 1:
+        fetch_for_nodes(given)
     metrics = work / METRICS
     metrics.unlink(missing_ok=True)
     seen, shown = 0, set(strip_files(work))
@@ -61,6 +65,14 @@ def train_in_processes(config: Config, given: Inputs, work: Path, tracker: Track
     )  # fmt: skip
     history: list[Row] = json.loads((work / HISTORY).read_text(encoding="utf-8"))
     return history
+
+
+def fetch_for_nodes(given: Inputs) -> None:
+    """Bring what is named and not given as a folder onto the volume: a cluster's nodes see that,
+    and reach neither a hub nor a catalogue. Earlier stages may have fetched it onto another one.
+    """
+    read_clip(Path(given.reward) / CLIP_FILE)
+    environments_folders(given.environments)
 
 
 def main() -> None:

@@ -8,9 +8,13 @@ import pytest
 from PIL import Image
 from safetensors.torch import load_file
 
+from components.core.errors import UserError
 from components.core.platform.artifacts import new_artifact
+from components.core.platform.tracking import NullTracker
 from components.ddpo_lora.config import Config
+from components.ddpo_lora.launch import HISTORY, train_in_processes
 from components.ddpo_lora.stage import run
+from components.ddpo_lora.training import Inputs
 from tests.ddpo_lora.micro import HELDOUT, PROMPTS, micro_config, micro_model
 from tests.ddpo_lora.real import RENDERING, save_reward
 from tests.ddpo_lora.test_metrics import Recorder
@@ -84,3 +88,33 @@ def test_two_nodes_train_as_two_processes(
     run(config, **inputs, environments="", **places, tracker=recorder)
     assert {"strips/00000.png", "strips/00002.png", "strips.png"} <= set(recorder.images)
     assert recorder.metrics[1]["train_reward"] == pytest.approx(rewards(tmp_path / "lora")[1])
+
+
+def test_the_stage_fetches_what_its_nodes_cannot(
+    inputs: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nodes see the volume alone, and what earlier stages fetched may lie on another one."""
+    done: list[str] = []
+
+    def collected(*_: object) -> Path:
+        done.append("environments")
+        return tmp_path
+
+    def started(*_: object, **__: object) -> None:
+        done.append("nodes")
+        (tmp_path / HISTORY).write_text("[]")
+
+    monkeypatch.setattr("components.core.catalogues.item.collect", collected)
+    monkeypatch.setattr("components.ddpo_lora.launch.train_in_group", started)
+    given = {name: str(path) for name, path in inputs.items()} | {"environments": "polyhaven://1"}
+    train_in_processes(two_processes(nodes=2), Inputs(**given), tmp_path, NullTracker())
+    assert done == ["environments", "nodes"]
+    reward = tmp_path / "reward"
+    reward.mkdir()
+    (reward / "clip.json").write_text(json.dumps({"uri": str(tmp_path / "gone")}))
+    with pytest.raises(UserError, match="gone"):
+        train_in_processes(
+            two_processes(nodes=2), Inputs(**given | {"reward": str(reward)}), tmp_path,
+            NullTracker(),
+        )  # fmt: skip
+    assert done == ["environments", "nodes"]

@@ -4,7 +4,7 @@ import pytest
 
 from components.core.errors import UserError
 from labeling.address import PROJECT, Address, parse
-from labeling.images import image_store
+from labeling.images import S3Images, image_store
 
 
 @pytest.mark.parametrize(
@@ -49,3 +49,10 @@ def test_an_unknown_place_of_images_is_refused() -> None:
     for images in ("ftp://x", "local:", "s3://", ""):
         with pytest.raises(UserError, match="unknown"):
             image_store(images)
+
+
+def test_a_word_that_is_neither_true_nor_false_is_refused() -> None:
+    assert S3Images("s3://b/p", None, {}).presign
+    assert not S3Images("s3://b/p", None, {"LABEL_STUDIO_S3_PRESIGN": "false"}).presign
+    with pytest.raises(UserError, match=r"LABEL_STUDIO_S3_PRESIGN=no .* true nor false"):
+        S3Images("s3://b/p", None, {"LABEL_STUDIO_S3_PRESIGN": "no"})

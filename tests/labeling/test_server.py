@@ -140,11 +140,13 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     cloud.stop()
 
 
-@pytest.mark.parametrize("where", ["inline", "local", "s3"])
+@pytest.mark.parametrize("where", ["inline", "local", "s3", "s3 through the server"])
 def test_the_image_reaches_the_browser_unchanged(
-    server: Server, where: str, request: pytest.FixtureRequest
+    server: Server, where: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     images = {"inline": "inline", "local": ""}.get(where)
+    if where == "s3 through the server":
+        monkeypatch.setenv("LABEL_STUDIO_S3_PRESIGN", "false")
     if images is None:
         images = request.getfixturevalue("bucket")
     offered, of = tasks(3), source(server, f"images {where}", images)
@@ -157,12 +159,15 @@ def test_the_image_reaches_the_browser_unchanged(
     with httpx.Client(base_url=base, headers=headers, timeout=60) as http:
         rehearsal = Rehearsal(of.client, http, SimulatedAnnotator(0, 0.0))
         np.testing.assert_array_equal(rehearsal._image(address), offered[1].image)
+        if images.startswith("s3:"):  # where the browser is sent: to S3's server, or nowhere else
+            sent_on = http.get(address).is_redirect
+            assert sent_on == (where == "s3")
     if where == "local":
         content = httpx.get(f"{base}{address}")
         assert "image" not in content.headers["content-type"]  # strangers see the log-in page
     storages = {"local": of.client.import_storage.local, "s3": of.client.import_storage.s3}
-    if where in storages:
-        assert len(storages[where].list(project=of.project())) == 1
+    if where != "inline":
+        assert len(storages[where.split()[0]].list(project=of.project())) == 1
 
 
 def test_a_wrong_key_a_missing_project_and_a_silent_server_are_sentences(

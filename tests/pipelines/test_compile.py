@@ -16,6 +16,7 @@ from components.core.errors import UserError
 from components.core.platform.trainjob import node_of
 from pipelines.cluster import compile_pipeline
 from pipelines.local import truncate
+from pipelines.placement import tolerations_of, trainjob_node
 from pipelines.recipe import STAGES, load_recipe
 from pipelines.stack.addresses import MANIFESTS, read_environment
 
@@ -108,6 +109,35 @@ def test_resources_and_image_come_from_the_recipe(compiled: tuple[Path, str]) ->
     assert accelerator["resourceCount"] == "1"
     assert accelerator["resourceType"] == "nvidia.com/gpu"
     assert "accelerator" not in containers["exec-synthetic-data"]["resources"]
+
+
+def test_what_asks_for_a_gpu_tolerates_the_taint_of_such_nodes(compiled: tuple[Path, str]) -> None:
+    path = compiled[0] / "paper.yaml"
+    executors = document_of(path)["deploymentSpec"]["executors"]
+    platform, on_gpus = platform_of(path), set()
+    for name, executor in executors.items():
+        accelerator = executor["container"].get("resources", {}).get("accelerator")
+        tolerated = platform[name].get("tolerations", [])
+        if accelerator is None:
+            assert tolerated == [], name
+        else:
+            on_gpus.add(name)
+            taint = {"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}
+            assert [dict(one) for one in tolerated] == [taint], name
+    asking = {stage for stage, r in load_recipe("paper").cluster.resources.items() if r.gpus}
+    assert on_gpus == {f"exec-{stage.replace('_', '-')}" for stage in asking}
+    assert "exec-photo-embedding" in on_gpus
+
+
+def test_a_taint_of_ones_own_does_not_hide_the_accelerators() -> None:
+    taint = "[{key = 'team', value = 'us', operator = 'Equal'}]"
+    cluster = load_recipe("paper", [f"cluster.nodes.ddpo_lora.tolerations={taint}"]).cluster
+    node = trainjob_node(cluster, cluster.nodes["ddpo_lora"])
+    assert [one["key"] for one in node.tolerations] == ["team", "nvidia.com/gpu"]
+    own = "[{key = 'nvidia.com/gpu', effect = 'NoExecute'}]"
+    cluster = load_recipe("paper", [f"cluster.nodes.ddpo_lora.tolerations={own}"]).cluster
+    (taint_of_user,) = tolerations_of(cluster, cluster.nodes["ddpo_lora"])
+    assert taint_of_user.effect == "NoExecute"
 
 
 def platform_of(path: Path) -> dict[str, Any]:

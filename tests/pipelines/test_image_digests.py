@@ -34,6 +34,18 @@ def test_a_compiled_run_has_the_digests_that_the_services_have(
         f"r.example:5000/realmat_pipeline@{PIPELINE}", f"r.example:5000/realmat_train@{TRAIN}",
     }  # fmt: skip
     require_digests(take_digests(load_recipe("paper"), folder))
+    assert "warning" not in capsys.readouterr().err
+
+
+def test_compiling_tags_is_warned_of_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["compile", "paper", "-o", str(tmp_path / "paper.yaml")]) == 0
+    printed = capsys.readouterr()
+    assert printed.out == f"{tmp_path / 'paper.yaml'}\n"
+    (line,) = (line for line in printed.err.splitlines() if "warning" in line)
+    assert "cluster.image is 'realmat-pipeline:0.1.0', which is not pinned by digest" in line
+    assert "--images" in line
 
 
 def test_one_image_for_all_stages_needs_one_digest(tmp_path: Path) -> None:

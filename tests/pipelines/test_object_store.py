@@ -33,6 +33,7 @@ KEYS = (
     "mlflow-secrets/AWS", "label-studio-secrets/STORAGE_AWS", "pipeline-secrets/AWS",
     "pipeline-secrets/LABEL_STUDIO_S3", "backup-secrets/AWS",
 )  # fmt: skip
+EVERY_BUCKET = (*BUCKETS, "sources")
 ALL = {"list", "get", "put", "delete"}
 MAY = {
     ("mlflow-secrets/AWS", "mlflow"): ALL,
@@ -40,6 +41,8 @@ MAY = {
     ("backup-secrets/AWS", "backups"): ALL,
     # Finished artifacts are never removed by the pipeline.
     ("pipeline-secrets/AWS", "realmat"): {"list", "get", "put"},
+    # Where photographs, materials and environments lie that runs start from.
+    ("pipeline-secrets/AWS", "sources"): {"list", "get"},
     # Label Studio gets this key, and sees the images of tasks alone.
     ("pipeline-secrets/LABEL_STUDIO_S3", "realmat"): {"list"},
 }
@@ -59,8 +62,8 @@ class Place:
         self.store.application = self.guard
         self.address = f"http://127.0.0.1:{self.store.port}"
         self.everything = self.client("s3-secrets/AWS")
-        make_buckets(self.everything, BUCKETS)
-        for bucket in BUCKETS:
+        make_buckets(self.everything, EVERY_BUCKET)
+        for bucket in EVERY_BUCKET:
             self.everything.put_object(Bucket=bucket, Key="there", Body=b"1")
 
     def client(self, key: str, secret: str = "") -> Any:
@@ -104,7 +107,7 @@ def test_there_is_a_policy_for_each_key_of_the_secrets_and_no_other() -> None:
     assert wanted == {f"{key}_ACCESS_KEY_ID" for key in (*KEYS, "s3-secrets/AWS")}
 
 
-@pytest.mark.parametrize("bucket", BUCKETS)
+@pytest.mark.parametrize("bucket", EVERY_BUCKET)
 @pytest.mark.parametrize("key", KEYS)
 def test_a_key_may_do_this_in_a_bucket_and_nothing_else(
     place: Place, key: str, bucket: str

@@ -1,14 +1,12 @@
 """Submitting through Kubeflow's own client, to a server that speaks its API."""
 
-import base64
 import json
 import re
 import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
-from urllib.parse import parse_qs, urlparse
 
 import pytest
 import yaml
@@ -17,111 +15,7 @@ from components.core.errors import UserError
 from pipelines.authentication import Credentials
 from pipelines.cli import main
 from pipelines.submission import Service, six_fields
-
-SECRET = "the client's secret"
-
-
-class Kubeflow(ThreadingHTTPServer):
-    """The API of Kubeflow Pipelines as far as `submit` uses it, and an OIDC provider."""
-
-    daemon_threads = True
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.address = f"http://127.0.0.1:{self.server_port}"
-        self.token = ""  # that requests must bear, "" for none
-        self.tokens = 0
-        self.lifetime = 3600
-        self.pipelines: list[dict[str, Any]] = []
-        self.versions: list[dict[str, Any]] = []
-        self.uploads: list[str] = []
-        self.experiments: list[dict[str, Any]] = []
-        self.runs: list[dict[str, Any]] = []
-        self.recurring: list[dict[str, Any]] = []
-        self.states: list[tuple[str, dict[str, str]]] = [("SUCCEEDED", {})]
-        self.away = 0
-
-    def answer(self, command: str, path: str, query: dict[str, str], body: Any) -> tuple[int, Any]:
-        name = path.removeprefix("/apis/v2beta1/")
-        if name == "healthz":
-            return 200, {"multi_user": False}
-        if name == "pipelines":
-            return 200, {"pipelines": self.pipelines}
-        if name == "pipelines/upload":
-            self.pipelines.append({"pipeline_id": "p1", "display_name": query["name"]})
-            return 200, self.pipelines[-1]
-        if name == "pipelines/p1/versions":
-            return 200, {"pipeline_versions": self.versions}
-        if name == "pipelines/upload_version":
-            made = {"pipeline_version_id": f"v{len(self.versions)}", "display_name": query["name"]}
-            self.versions.append(made)
-            return 200, made
-        if name == "experiments":
-            if command == "POST":
-                self.experiments.append({**body, "experiment_id": "e1"})
-                return 200, self.experiments[-1]
-            return 200, {"experiments": self.experiments}
-        if name == "runs":
-            self.runs.append(body)
-            return 200, {**body, "run_id": "r1"}
-        if name == "runs/r1":
-            state, tasks = self.states.pop(0) if len(self.states) > 1 else self.states[0]
-            details = [{"display_name": task, "state": now} for task, now in tasks.items()]
-            return 200, {"run_id": "r1", "state": state, "run_details": {"task_details": details}}
-        if name == "recurringruns":
-            self.recurring.append(body)
-            return 200, {**body, "recurring_run_id": "c1"}
-        return 404, {"error": path}
-
-
-class Handler(BaseHTTPRequestHandler):
-    """One request."""
-
-    server: Kubeflow
-
-    def log_message(self, *_: object) -> None:
-        """Says nothing."""
-
-    def send(self, status: int, body: Any) -> None:
-        text = json.dumps(body).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(text)))
-        self.end_headers()
-        self.wfile.write(text)
-
-    def handle_request(self) -> None:
-        server, url = self.server, urlparse(self.path)
-        raw = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        if url.path == "/realm/.well-known/openid-configuration":
-            self.send(200, {"token_endpoint": f"{server.address}/realm/token"})
-            return
-        if url.path == "/realm/token":
-            kind, _, word = self.headers["Authorization"].partition(" ")
-            good = kind == "Basic" and base64.b64decode(word).decode() == f"us:{SECRET}"
-            form = parse_qs(raw.decode())
-            assert form["grant_type"] == ["client_credentials"]
-            server.tokens += 1
-            server.token = f"token {server.tokens}" if good else server.token
-            granted = {
-                "access_token": server.token, "token_type": "Bearer", "expires_in": server.lifetime,
-            }  # fmt: skip
-            self.send(200 if good else 401, granted if good else {"error": "invalid_client"})
-            return
-        if server.away:
-            server.away -= 1
-            self.send(503, {})
-            return
-        if server.token and self.headers.get("Authorization") != f"Bearer {server.token}":
-            self.send(401, {"error": "who?"})
-            return
-        if raw.startswith(b"--"):  # a file
-            server.uploads.append(raw.decode())
-        body = json.loads(raw) if raw.startswith(b"{") else {}
-        query = {name: values[0] for name, values in parse_qs(url.query).items()}
-        self.send(*server.answer(self.command, url.path, query, body))
-
-    do_GET = do_POST = handle_request  # noqa: N815
+from tests.pipelines.kubeflow import SECRET, Kubeflow, nodes
 
 
 @pytest.fixture
@@ -139,13 +33,22 @@ def submitted(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int,
     return code, json.loads(printed.out) if printed.out else None, printed.err
 
 
+def lines_of(said: str) -> list[str]:
+    """What `--wait` showed of the stages."""
+    return [line for line in said.splitlines() if re.match(r"[\w-]+: [\w ,]+$", line)]
+
+
 def test_a_run_is_uploaded_started_and_watched(
     kubeflow: Kubeflow, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    done = "SUCCEEDED"
     kubeflow.states = [
-        ("RUNNING", {"synthetic_data": "RUNNING"}),
-        ("RUNNING", {"synthetic_data": "SUCCEEDED", "sdxl_finetune": "RUNNING"}),
-        ("SUCCEEDED", {"synthetic_data": "SUCCEEDED", "sdxl_finetune": "SUCCEEDED"}),
+        ("RUNNING", nodes(open_run="RUNNING")),
+        ("RUNNING", nodes(open_run=done, synthetic_data=["RUNNING", "PENDING", "RUNNING"])),
+        ("RUNNING", nodes(open_run=done, synthetic_data=["RUNNING", "RUNNING", done])),
+        ("RUNNING", nodes(open_run=done, synthetic_data=[done, "RUNNING", "RUNNING"])),
+        ("RUNNING", nodes(open_run=done, synthetic_data=[done] * 3, sdxl_finetune="RUNNING")),
+        (done, nodes(open_run=done, synthetic_data=[done] * 3, sdxl_finetune=done)),
     ]
     code, result, said = submitted(
         capsys, "--host", kubeflow.address, "--wait", "--photos", "s3://photos/all"
@@ -153,10 +56,10 @@ def test_a_run_is_uploaded_started_and_watched(
     assert code == 0
     link = f"{kubeflow.address}/#/runs/details/r1"
     assert result == {"run": "r1", "link": link, "state": "SUCCEEDED"}
-    lines = [line for line in said.splitlines() if re.match(r"\w+: \w+$", line)]
-    assert lines == [
-        "synthetic_data: running", "synthetic_data: succeeded", "sdxl_finetune: running",
-        "sdxl_finetune: succeeded",
+    assert lines_of(said) == [
+        "open_run: running", "open_run: succeeded", "synthetic_data: 1 pending, 2 running",
+        "synthetic_data: 2 running, 1 succeeded", "synthetic_data: 3 succeeded",
+        "sdxl_finetune: running", "sdxl_finetune: succeeded",
     ]  # fmt: skip
     assert link in said
     (run,) = kubeflow.runs
@@ -179,13 +82,41 @@ def test_the_same_pipeline_is_uploaded_once(
     assert len(kubeflow.experiments) == 1
 
 
+def test_each_namespace_has_a_pipeline_of_its_own(
+    kubeflow: Kubeflow, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for flags in (["--namespace", "realmat"], ["--namespace", "realmat"], []):
+        code, _, said = submitted(capsys, "--host", kubeflow.address, *flags)
+        assert code == 0, said
+    assert [one["namespace"] for one in kubeflow.pipelines] == ["realmat", ""]
+    used = [run["pipeline_version_reference"]["pipeline_id"] for run in kubeflow.runs]
+    assert used == ["p1", "p1", "p2"]
+    assert [one["pipeline_id"] for one in kubeflow.versions] == ["p1", "p2"]
+
+
+def test_a_name_that_is_taken_is_said(
+    kubeflow: Kubeflow, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where the account may upload to a namespace, and not list what is there."""
+    kubeflow.pipelines = [{"pipeline_id": "p1", "display_name": "realmat", "namespace": ""}]
+    nothing = SimpleNamespace(pipelines=None)
+    monkeypatch.setattr("kfp.client.Client.list_pipelines", lambda *_, **__: nothing)
+    code, _, said = submitted(capsys, "--host", kubeflow.address)
+    assert code == 2
+    assert "--namespace" in said
+    assert "check --host" not in said
+
+
 def test_a_failed_run_is_a_failed_command(
     kubeflow: Kubeflow, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    kubeflow.states = [("FAILED", {"ddpo_lora": "FAILED"})]
+    branches = {"registration": "SKIPPED", "registration_2": "SKIPPED"}
+    kubeflow.states = [("FAILED", nodes(ddpo_lora="FAILED", **branches))]
     code, result, said = submitted(capsys, "--host", kubeflow.address, "--wait")
     assert (code, result["state"]) == (1, "FAILED")
-    assert "ddpo_lora: failed" in said
+    assert lines_of(said) == [
+        "ddpo_lora: failed", "registration: skipped", "registration_2: skipped",
+    ]  # fmt: skip
 
 
 def test_waiting_outlasts_an_upgrade_of_the_service(kubeflow: Kubeflow) -> None:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import torch
 from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
 from diffusers.utils import logging as diffusers_logging
@@ -192,6 +193,12 @@ def load_model(
         raise UserError(
             f"cannot load a model from {uri}: expected a diffusers SDXL folder with safetensors "
             f"weights, or 'small' ({reason})"
+        ) from error
+    except httpx2.HTTPError as error:
+        # Of a hub that is out of reach its library says so itself, but for one that is silent.
+        raise UserError(
+            f"the hub does not answer while {uri} is opened ({error}): try again, or set "
+            "HF_HUB_OFFLINE=1 where it has been downloaded before"
         ) from error
 
 
