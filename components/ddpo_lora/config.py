@@ -92,6 +92,12 @@ class Config(BaseModel, frozen=True, extra="forbid"):
         "samples of its prompt in this epoch alone (GRPO). With shared_light, those of its prompt "
         "that share its light stand for the epoch's.",
     )
+    advantage_scale: Literal["own", "batch"] = Field(
+        "own",
+        description="What advantages are divided by: the deviation of what a sample is compared "
+        "with (DDPO, GRPO), or the root mean square of all the epoch's differences, so that "
+        "prompts whose samples hardly differ count for little.",
+    )
     advantage_clip: float = Field(5.0, gt=0, description="Advantages are clipped to this size.")
     statistics_buffer: int = Field(
         16,

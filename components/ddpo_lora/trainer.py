@@ -85,7 +85,9 @@ class Trainer:
         self._categories = categories or {}
         self._group = group or Group()
         self._reporter = Reporter(tracker, self._group)
-        self._statistics = PromptStatistics(config.statistics_buffer, config.statistics_min_count)
+        self._statistics = PromptStatistics(
+            config.statistics_buffer, config.statistics_min_count, config.advantage_scale
+        )
         self.policy = Policy(model, [*train_prompts, *heldout_prompts], config)
         self._scoring = Scoring(
             self.policy.decode, reward, render=render, overlap=config.overlap,
@@ -255,7 +257,8 @@ class Trainer:
         draws = [int(index) // each for index in known]
         values = np.zeros(len(prompts))
         if self._config.advantages == "group":
-            values[known] = group_advantages(names, rewards[known], draws)
+            scale = self._config.advantage_scale
+            values[known] = group_advantages(names, rewards[known], draws, scale)
         else:
             values[known] = self._statistics.advantages(names, rewards[known], draws)
         return [values[part] for part in parts(len(prompts), self._config.forward_batch)]
