@@ -83,7 +83,11 @@ class Update:
         weights = [torch.from_numpy(a.clip(-limit, limit)) for a in advantages]
         reports = [self._step(rollouts, weights, tasks) for tasks in plan]
         skipped = sum(report.pop("skipped") for report in reports)
-        means = {key: float(np.mean([report[key] for report in reports])) for key in reports[0]}
+        keys = dict.fromkeys(key for report in reports for key in report)
+        means = {
+            key: float(np.mean([report[key] for report in reports if key in report]))
+            for key in keys
+        }
         return means | ({"skipped_steps": skipped} if self.guard.active else {})
 
     def _step(
@@ -100,17 +104,24 @@ class Update:
             if task.batch not in rollouts:
                 continue  # another process's
             weights_b = weights[task.batch].to(self._model.device)
-            for transition, share in task.transitions:
-                share_of_all = share / len(tasks)
-                totals += self._accumulate(
-                    rollouts[task.batch], weights_b, transition, share_of_all
-                )
+            rollout, weights_b, kept = without_broken(rollouts[task.batch], weights_b)
+            for transition, share in task.transitions if kept else ():
+                share_of_all = kept * share / len(tasks)
+                totals += self._accumulate(rollout, weights_b, transition, share_of_all)
                 count += 1
-        *sums, everything = self._group.sum([*totals, count])
-        report = {key: float(value / everything) for key, value in zip(MEASURES, sums, strict=True)}
+        report = self._means(totals, count)
+        if not report:  # of all processes: there is nothing to learn from
+            return {"gradient_norm": 0.0, "skipped": 0.0}
         if self._config.kl_coefficient == 0.0:
             del report["reference_kl"]
         return report | self.descend()
+
+    def _means(self, totals: FloatArray, count: int) -> dict[str, float]:
+        """`MEASURES` summed over `count` transitions here, averaged over those of all processes."""
+        *sums, everything = self._group.sum([*totals, count])
+        if not everything:
+            return {}
+        return {key: float(value / everything) for key, value in zip(MEASURES, sums, strict=True)}
 
     def _collect(
         self, rollouts: Mapping[int, Rollout], weights: Sequence[Tensor], tasks: Sequence[Task]
@@ -183,3 +194,18 @@ class Update:
             guidance=self._config.guidance,
             precision=self._config.precision,
         )
+
+
+def without_broken(rollout: Rollout, weights_b: Tensor) -> tuple[Rollout, Tensor, float]:
+    """Leave out trajectories of weight (B,) 0 that are not finite; what is left, and its share.
+
+    In a pass with others their NaN would reach the adapter whatever their weight. A dropped sample
+    that is finite stays: forward batches as they were sampled keep the ratio exactly 1.
+    """
+    if bool((weights_b != 0).all()):
+        return rollout, weights_b, 1.0
+    finite, weighty = rollout.finite_rows(), weights_b.nonzero().flatten().tolist()
+    rows = sorted({*finite, *weighty})
+    if len(rows) == len(weights_b):
+        return rollout, weights_b, 1.0
+    return rollout[rows], weights_b[rows], len(rows) / len(weights_b)
