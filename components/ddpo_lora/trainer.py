@@ -35,7 +35,7 @@ from components.ddpo_lora.early_stop import EarlyStop
 from components.ddpo_lora.gathering import Gathered, alone, gathered
 from components.ddpo_lora.heldout import Heldout
 from components.ddpo_lora.history import GIVEN_UP, Row
-from components.ddpo_lora.interruption import Interruption
+from components.ddpo_lora.interruption import Interruption, begin_epoch
 from components.ddpo_lora.metrics import reward_metrics
 from components.ddpo_lora.parallel import Group
 from components.ddpo_lora.plan import Task, owners, plan_update, trained_transitions
@@ -121,6 +121,8 @@ class Trainer:
         with self._pause.noticing(), self._scoring:
             self._pause.finished = progress.epoch
             while progress.epoch < self._config.epochs and not self._stopping.over:
+                if self._group.rank == 0 and (told := begin_epoch(self._work, progress.epoch)):
+                    self._reporter.say(told)
                 progress.history.append(self._epoch(progress.epoch))
                 progress.epoch += 1
                 progress.statistics = self._statistics.state()
