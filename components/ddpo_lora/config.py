@@ -158,7 +158,12 @@ class Config(BaseModel, frozen=True, extra="forbid"):
         description="Samples drawn in a row of one prompt are rendered under the same light, so "
         "that they are told apart by their material alone.",
     )
-    heldout_every: int = Field(10, ge=1, description="Epochs between held-out measurements.")
+    heldout_every: int = Field(
+        10,
+        ge=1,
+        description="Epochs between held-out measurements. With one_pass, one forward batch is "
+        "judged again in those epochs, for its importance ratio and what follows from it.",
+    )
     heldout_samples: int = Field(
         64, ge=0, description="Materials of a held-out measurement: fixed prompts, seeds and light."
     )

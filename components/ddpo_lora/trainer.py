@@ -171,7 +171,7 @@ class Trainer:
         clock, row = Clock(), Row(epoch=epoch)
         if self._config.strips_every and epoch % self._config.strips_every == 0:
             self._save_strip(epoch)
-        if epoch % self._config.heldout_every == 0:
+        if self._measured(epoch):
             row |= self._measure_heldout(clock)
         if self._stopping.over:
             self._reporter.say(f"the gold score fell below its best: stopping at epoch {epoch}")
@@ -179,8 +179,10 @@ class Trainer:
             self._reporter.log(row)
             return row
         rng = np.random.default_rng(derive_seed(self._config.seed, "epoch", str(epoch)))
-        learn = self._learn_directly if self._config.method == "direct" else self._learn
-        row |= learn(rng, clock)
+        if self._config.method == "direct":
+            row |= self._learn_directly(rng, clock)
+        else:
+            row |= self._learn(rng, clock, judged=self._measured(epoch))
         if "no_gradient" in row:
             self._reporter.say(
                 f"epoch {epoch} teaches nothing: every sample earned its usual reward"
@@ -189,14 +191,17 @@ class Trainer:
         self._reporter.log(row)
         return row
 
-    def _learn(self, rng: np.random.Generator, clock: Clock) -> Row:
+    def _measured(self, epoch: int) -> bool:
+        return bool(self._config.heldout_samples) and epoch % self._config.heldout_every == 0
+
+    def _learn(self, rng: np.random.Generator, clock: Clock, *, judged: bool) -> Row:
         prompts, rollouts, found, plan = self.roll_out(rng, clock)
         row = self._describe(prompts, found)
         advantages = self.advantages(prompts, found)
         if not any(batch.any() for batch in advantages):
             return row | {"no_gradient": 1.0}
         with clock.phase("update"):
-            return row | self.update(rollouts, advantages, plan)
+            return row | self.update(rollouts, advantages, plan, judged=judged)
 
     def _learn_directly(self, rng: np.random.Generator, clock: Clock) -> Row:
         if self._gradient is None:
