@@ -291,12 +291,12 @@ def test_a_step_without_a_sample_is_not_taken(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("one_pass", [False, True])
 def test_a_run_goes_on_without_a_sample_of_nan(tmp_path: Path, one_pass: bool) -> None:
-    """Decoded, rendered by the training process and judged as ever, up to where NaN shows."""
+    """Decoded, rendered by the training process, judged and learnt from as ever."""
     subject = trainer(
         tmp_path, real_reward(), one_pass=one_pass, batch_size=8, epochs=2, heldout_samples=0
     )
     before = weights(subject)
-    poisoned(subject, 1, [2], at=2)
+    poisoned(subject, 1, [2], at=1)
     history = subject.run()
     assert [row.get("dropped") for row in history] == [1.0, 0.0, None]
     assert np.isfinite(history[0]["gradient_norm"])
