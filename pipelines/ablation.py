@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from components.core.errors import UserError
 from components.core.materials.files import write_whole
+from pipelines.local import Sources, run_local
 from pipelines.recipe import Recipe, load_recipe
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ COMMON = {"heldout_reward": "heldout_common_reward"}
 """Where a history has the second, it stands for the first."""
 
 Settings = list[str]
-Run = Callable[[Recipe, Path], list[dict[str, Any]]]
+Run = Callable[[Recipe, Path, Sources], list[dict[str, Any]]]
 
 
 def prompt_variants(recipe: Recipe, counts: Sequence[int] = ()) -> dict[str, Settings]:
@@ -58,19 +59,24 @@ def run_ablation(
     kind: str,
     variants: Mapping[str, Settings],
     output: Path,
+    sources: Sources,
     run: Run | None = None,
 ) -> list[Path]:
-    """Train every variant and write ablation.json and ablation.png; returns these files.
+    """Train every variant on `sources` and write ablation.json and ablation.png; returns these.
 
-    ablation.json: {"kind", "recipe", "settings", "variants": {name: `curves`}}; with the kind
-    "prompts" `realmat run --ablation` takes it into a report.
+    ablation.json: {"kind", "recipe", "settings", "sources", "variants": {name: `curves`}}; with the
+    kind "prompts" `realmat run --ablation` takes it into a report.
     """
     recipes = {name: load_recipe(recipe, [*settings, *own]) for name, own in variants.items()}
-    found = {name: curves((run or _train)(changed, output)) for name, changed in recipes.items()}
+    train = run or _train
+    found = {name: curves(train(changed, output, sources)) for name, changed in recipes.items()}
     table = output / "ablation.json"
     picture = output / "ablation.png"
     name = load_recipe(recipe, settings).name
-    whole = {"kind": kind, "recipe": name, "settings": list(settings), "variants": found}
+    whole = {
+        "kind": kind, "recipe": name, "settings": list(settings), "sources": sources.model_dump(),
+        "variants": found,
+    }  # fmt: skip
     write_whole(table, (json.dumps(whole, indent=2) + "\n").encode())
     figure(found).savefig(picture, dpi=120)
     return [table, picture]
@@ -105,10 +111,8 @@ def figure(found: Mapping[str, Mapping[str, Sequence[tuple[int, float]]]]) -> "F
     return picture
 
 
-def _train(recipe: Recipe, output: Path) -> list[dict[str, Any]]:
-    from pipelines.local import Sources, run_local
-
-    (key,) = run_local(recipe, output, Sources(), until="ddpo_lora")["store"]["ddpo_lora"]
+def _train(recipe: Recipe, output: Path, sources: Sources) -> list[dict[str, Any]]:
+    (key,) = run_local(recipe, output, sources, until="ddpo_lora")["store"]["ddpo_lora"]
     return history_of(key, output)
 
 

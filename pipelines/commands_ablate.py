@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from components.core.errors import UserError
+from pipelines.arguments import add_sources, sources_of
 from pipelines.runs import runs_folder
 
 KINDS = {
@@ -29,6 +30,7 @@ def add(commands: Any) -> None:
     ablate.add_argument(
         "--counts", metavar="N,N,…", default="", help="numbers of training prompts (prompts only)"
     )
+    add_sources(ablate)
     ablate.add_argument("--output", metavar="DIR", help="default: runs/ablate-KIND-RECIPE")
     ablate.add_argument(
         "--set", dest="settings", metavar="STAGE.KEY=VALUE", action="append", default=[],
@@ -50,10 +52,14 @@ def _ablate(given: argparse.Namespace) -> int:
         variants = tv_variants()
     default = runs_folder() / f"ablate-{given.kind}-{recipe.name}"
     output = Path(given.output) if given.output else default
-    for file in run_ablation(given.recipe, given.settings, given.kind, variants, output):
+    sources = sources_of(given, recipe)
+    for file in run_ablation(given.recipe, given.settings, given.kind, variants, output, sources):
         print(file)
     if given.kind == "prompts":
-        print(f"in a run's report: realmat run {given.recipe} --ablation {output}")
+        print(
+            f"in a run's report: realmat run {given.recipe} --ablation {output}, with the same "
+            "sources"
+        )
     return 0
 
 

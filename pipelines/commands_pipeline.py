@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from components.core.errors import UserError
+from pipelines.arguments import add_sources, sources_of
 from pipelines.runs import runs_folder
 
 if TYPE_CHECKING:
-    from pipelines.local import Sources
     from pipelines.recipe import Recipe
 
 
@@ -18,7 +18,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     run.add_argument(
         "recipe", metavar="RECIPE", nargs="?", default="laptop", help="a name or a .toml file"
     )
-    _add_sources(run)
+    add_sources(run)
     run.add_argument("--output", metavar="DIR", help="folder of the run (default: runs/RECIPE)")
     _add_settings(run)
     run.add_argument("--until", metavar="STAGE", default="", help="stop after this stage")
@@ -63,7 +63,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         "--allow-tags", action="store_true", help="start it although an image has no digest"
     )
     _add_signing_in(submit)
-    _add_sources(submit)
+    add_sources(submit)
     _add_settings(submit)
     submit.set_defaults(call=_submit)
 
@@ -95,40 +95,6 @@ def _command(
 ) -> argparse.ArgumentParser:
     return commands.add_parser(
         name, help=summary, description=summary, epilog=f"example: {example}"
-    )
-
-
-def _add_sources(command: argparse.ArgumentParser) -> None:
-    for name, what in (
-        ("photos", "folder or s3:// address of photographs of materials"),
-        ("environments", "folder, s3:// or catalogue's address of .hdr or .exr environment maps"),
-        ("materials", "folder, s3:// or catalogue's address of PBR material sets"),
-    ):
-        command.add_argument(
-            f"--{name}",
-            metavar="URI",
-            action="append",
-            default=[],
-            help=f"{what}; may be given again",
-        )
-    command.add_argument(
-        "--examples",
-        metavar="URI",
-        default="",
-        help="folder or s3:// address of example photographs that the search is to find, one "
-        "sub-folder a category",
-    )
-    command.add_argument(
-        "--preferences",
-        metavar="URI",
-        default="",
-        help="table of `realmat study export --preferences`: votes that train the reward too",
-    )
-    command.add_argument(
-        "--labels",
-        metavar="URI",
-        default="",
-        help="have people judge: label-studio://HOST/PROJECT (see `realmat label --help`)",
     )
 
 
@@ -165,36 +131,20 @@ def _recipe_of_cluster(given: argparse.Namespace) -> "Recipe":
     return take_digests(recipe, Path(given.images)) if given.images else recipe
 
 
-def _sources(given: argparse.Namespace, recipe: "Recipe") -> "Sources":
-    from pipelines.local import Sources
-
-    def absolute(uri: str) -> str:
-        return str(Path(uri).expanduser().absolute()) if uri and "://" not in uri else uri
-
-    def together(uris: list[str]) -> str:
-        return ",".join(map(absolute, uris))
-
-    return Sources(
-        photos=together(given.photos),
-        examples=absolute(given.examples),
-        environments=together(given.environments) or absolute(recipe.shared.environments),
-        materials=together(given.materials),
-        labels=given.labels,
-        preferences=absolute(given.preferences),
-    )
-
-
 def _run(given: argparse.Namespace) -> int:
     from components.evaluation.ablation import read_ablation
     from pipelines.local import run_local
     from pipelines.recipe import STAGES
 
     recipe = _recipe(given)
+    sources = sources_of(given, recipe)
     if given.until and given.until not in STAGES:
         raise UserError(f"--until {given.until} names no stage: give one of {', '.join(STAGES)}.")
     output = Path(given.output) if given.output else runs_folder() / recipe.name
-    ablation = read_ablation(Path(given.ablation), recipe.name) if given.ablation else None
-    report = run_local(recipe, output, _sources(given, recipe), given.until, ablation)
+    ablation = None
+    if given.ablation:
+        ablation = read_ablation(Path(given.ablation), recipe.name, sources.model_dump())
+    report = run_local(recipe, output, sources, given.until, ablation)
     if "model" in report:
         model = report["model"]
         print(f"model:  {model['name']} version {model['version']} is {model['alias']}")
@@ -227,7 +177,7 @@ def _submit(given: argparse.Namespace) -> int:
     from pipelines.submission import Service, six_fields
 
     recipe = _recipe_of_cluster(given)
-    sources = _sources(given, recipe)
+    sources = sources_of(given, recipe)
     for name, uri in sources.model_dump().items():
         for one in addresses(uri):
             if "://" not in one:

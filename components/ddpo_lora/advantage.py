@@ -7,11 +7,19 @@ al. 2023, "Training Diffusion Models with Reinforcement Learning", section 5.3; 
 
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 FloatArray = npt.NDArray[np.float64]
+
+Scale = Literal["own", "batch"]
+"""What centred rewards are divided by: the deviation of what each is compared with (DDPO, GRPO), or
+one number, the root mean square of all that come together. The first counts prompts whose samples
+hardly differ as much as those whose samples differ a lot; Liu et al. 2025, "Understanding
+R1-Zero-Like Training" (Dr. GRPO), therefore leave the division out. A single number, as in
+REINFORCE++ (Hu et al. 2025), does so too and keeps the size that `advantage_clip` is meant for."""
 
 #: Added to every deviation, so that rewards which hardly differ are not blown up.
 SMALLEST_DEVIATION = 1e-6
@@ -28,11 +36,12 @@ class PromptStatistics:
     handful of numbers say little about the prompt.
     """
 
-    def __init__(self, buffer: int, min_count: int) -> None:
+    def __init__(self, buffer: int, min_count: int, scale: Scale = "own") -> None:
         if not 1 <= min_count <= buffer:
             raise ValueError(f"min_count must be in 1..{buffer} (the buffer size), got {min_count}")
         self._buffer = buffer
         self._min_count = min_count
+        self._scale: Scale = scale
         self._rewards: dict[str, deque[float]] = {}
 
     def advantages(
@@ -53,7 +62,7 @@ class PromptStatistics:
             raise ValueError(f"{len(prompts)} prompts but rewards of shape {values.shape}")
         if not np.isfinite(values).all():
             raise ValueError("a reward is not finite")
-        result = np.zeros_like(values)
+        centred, deviations = np.zeros_like(values), np.ones_like(values)
         for prompt, own in _groups(prompts, draws):
             remembered = self._rewards.setdefault(prompt, deque(maxlen=self._buffer))
             known = np.concatenate([np.asarray(remembered, dtype=np.float64), values[own]])
@@ -61,10 +70,10 @@ class PromptStatistics:
             if basis.size < self._min_count:
                 basis = values
             if not all_equal(basis):
-                deviation = basis.std() + SMALLEST_DEVIATION
-                result[own] = (values[own] - basis.mean()) / deviation
+                centred[own] = values[own] - basis.mean()
+                deviations[own] = basis.std() + SMALLEST_DEVIATION
             remembered.extend(values[own].tolist())
-        return result
+        return _scaled(centred, deviations, self._scale)
 
     def count(self, prompt: str) -> int:
         """How many rewards are remembered for `prompt`."""
@@ -82,7 +91,10 @@ class PromptStatistics:
 
 
 def group_advantages(
-    prompts: Sequence[str], rewards: npt.ArrayLike, draws: Sequence[int] | None = None
+    prompts: Sequence[str],
+    rewards: npt.ArrayLike,
+    draws: Sequence[int] | None = None,
+    scale: Scale = "own",
 ) -> FloatArray:
     """Advantages (N,) of rewards (N,) within the samples of the same prompt (Shao et al. 2024).
 
@@ -92,12 +104,19 @@ def group_advantages(
     values = np.asarray(rewards, dtype=np.float64)
     if values.shape != (len(prompts),):
         raise ValueError(f"{len(prompts)} prompts but rewards of shape {values.shape}")
-    result = np.zeros_like(values)
+    centred, deviations = np.zeros_like(values), np.ones_like(values)
     for _, own in _groups(prompts, draws):
         if not all_equal(values[own]):
-            deviation = values[own].std() + SMALLEST_DEVIATION
-            result[own] = (values[own] - values[own].mean()) / deviation
-    return result
+            centred[own] = values[own] - values[own].mean()
+            deviations[own] = values[own].std() + SMALLEST_DEVIATION
+    return _scaled(centred, deviations, scale)
+
+
+def _scaled(centred_n: FloatArray, deviations_n: FloatArray, scale: Scale) -> FloatArray:
+    """Centred rewards (N,) by their own deviations (N,), or all by their root mean square."""
+    if scale == "own":
+        return centred_n / deviations_n
+    return centred_n / (np.sqrt(np.mean(np.square(centred_n))) + SMALLEST_DEVIATION)
 
 
 def _groups(

@@ -92,6 +92,12 @@ class Config(BaseModel, frozen=True, extra="forbid"):
         "samples of its prompt in this epoch alone (GRPO). With shared_light, those of its prompt "
         "that share its light stand for the epoch's.",
     )
+    advantage_scale: Literal["own", "batch"] = Field(
+        "own",
+        description="What advantages are divided by: the deviation of what a sample is compared "
+        "with (DDPO, GRPO), or the root mean square of all the epoch's differences, so that "
+        "prompts whose samples hardly differ count for little.",
+    )
     advantage_clip: float = Field(5.0, gt=0, description="Advantages are clipped to this size.")
     statistics_buffer: int = Field(
         16,
@@ -152,7 +158,12 @@ class Config(BaseModel, frozen=True, extra="forbid"):
         description="Samples drawn in a row of one prompt are rendered under the same light, so "
         "that they are told apart by their material alone.",
     )
-    heldout_every: int = Field(10, ge=1, description="Epochs between held-out measurements.")
+    heldout_every: int = Field(
+        10,
+        ge=1,
+        description="Epochs between held-out measurements. With one_pass, one forward batch is "
+        "judged again in those epochs, for its importance ratio and what follows from it.",
+    )
     heldout_samples: int = Field(
         64, ge=0, description="Materials of a held-out measurement: fixed prompts, seeds and light."
     )

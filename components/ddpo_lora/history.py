@@ -7,15 +7,16 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 #: Keys: epoch; train_reward with _std, _q10, _q50, _q90 and /<category>; gold_reward;
-#: train_diversity; dropped; gradient_norm and, but in one pass, approx_kl, clip_fraction, ratio and
-#: ratio_deviation; if asked for, reference_kl and skipped_steps; no_gradient in an epoch without an
-#: update; seconds by phase. Where measured: heldout_reward and heldout_gold_reward, described in
-#: the same way, heldout_dropped and heldout_diversity; heldout_change, of the same samples since
-#: the first measurement, with the 95 % interval heldout_change_low to _high, and
-#: heldout_gold_change in the same way; heldout_common_reward, by the reward with total variation,
-#: if another is trained on. stopped in the epoch that ended a run early; restored in the last row
-#: if an earlier adapter, of a better gold score, took the last one's place, and given_up_ with each
-#: of `GIVEN_UP` if only the last measurement said so.
+#: train_diversity; dropped; gradient_norm; approx_kl, clip_fraction, ratio and ratio_deviation, in
+#: one pass of one forward batch and where held-out samples are measured alone; if asked for,
+#: reference_kl and skipped_steps; no_gradient in an epoch without an update; seconds by phase.
+#: Where measured: heldout_reward and heldout_gold_reward, described in the same way,
+#: heldout_dropped and heldout_diversity; heldout_change, of the same samples since the first
+#: measurement, with the 95 % interval heldout_change_low to _high, and heldout_gold_change in the
+#: same way; heldout_common_reward, by the reward with total variation, if another is trained on.
+#: stopped in the epoch that ended a run early; restored in the last row if an earlier adapter, of a
+#: better gold score, took the last one's place, and given_up_ with each of `GIVEN_UP` if only the
+#: last measurement said so.
 Row = dict[str, Any]
 
 GIVEN_UP = ("heldout_reward", "heldout_gold_reward")

@@ -9,19 +9,42 @@ sample, its scores may still be on their way through the render processes, and t
 of an epoch's samples before its first step: most of an epoch would be saved only near its end, at
 the price of a second kind of checkpoint in every process. The expected loss is half an epoch of
 110 for each interruption.
+
+Where interruptions come more often than epochs end, a run gets nowhere, and says so: beside its
+checkpoints stands how often it has begun the epoch that it is in.
 """
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
+from components.core.materials.files import write_whole
 from components.core.platform.preemption import Preempted, noticing_sigterm
 from components.ddpo_lora.parallel import Group
 
 Pause = Callable[[], None]
 
+TOO_OFTEN = 3
+"""Beginnings of one epoch from which on they are told of."""
+
 
 def no_pause() -> None:
     """Never ends anything."""
+
+
+def begin_epoch(work: Path, epoch: int) -> str:
+    """Note in the folder `work` that an epoch begins; returns a warning if it has too often."""
+    file = work / "begun.json"
+    before = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    times = before["times"] + 1 if before.get("epoch") == epoch else 1
+    write_whole(file, json.dumps({"epoch": epoch, "times": times}).encode())
+    if times < TOO_OFTEN:
+        return ""
+    return (
+        f"epoch {epoch} was begun {times - 1} times before and never ended; an epoch that is "
+        "interrupted begins anew, so let the run go on for longer at a time"
+    )
 
 
 class Interruption:

@@ -62,6 +62,13 @@ class Rollout:
             self.gradients and {name: each[rows] for name, each in self.gradients.items()},
         )
 
+    def finite_rows(self) -> list[int]:
+        """Which trajectories are finite throughout, states and log-probabilities."""
+        whole = self.trajectory
+        finite_b = whole.latents_bschw.isfinite().flatten(1).all(dim=1)
+        finite_b &= whole.log_probs_bs.isfinite().all(dim=1)
+        return [int(row) for row in finite_b.nonzero()]
+
     def grids(self, model: TextToImage) -> npt.NDArray[np.float32]:
         """The materials at the trajectories' ends, decoded: (B, 2H, 2W, 3) in [0, 1]."""
         return decode_grids(model, self.trajectory.latents_bschw[:, -1])

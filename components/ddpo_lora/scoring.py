@@ -29,6 +29,7 @@ from components.core.realism.reward import REWARD, RealismReward, RewardFunction
 from components.core.rendering.batch import Light
 from components.ddpo_lora.clock import Clock
 from components.ddpo_lora.dropped import too_many_dropped
+from components.ddpo_lora.rendering import OwnRenderer
 
 FloatArray = npt.NDArray[np.floating[Any]]
 Grids = npt.NDArray[np.float32]
@@ -84,7 +85,7 @@ class Scoring:
         self.render: Render | None = render
         self.fragile = render is not None
         if render is None and isinstance(reward, RealismReward):
-            self.render = lambda grids, lights: list(reward.render(grids, lights))
+            self.render = OwnRenderer(reward)
         self.thread: ThreadPoolExecutor | None = None
 
     def __enter__(self) -> Scoring:

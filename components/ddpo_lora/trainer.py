@@ -35,7 +35,7 @@ from components.ddpo_lora.early_stop import EarlyStop
 from components.ddpo_lora.gathering import Gathered, alone, gathered
 from components.ddpo_lora.heldout import Heldout
 from components.ddpo_lora.history import GIVEN_UP, Row
-from components.ddpo_lora.interruption import Interruption
+from components.ddpo_lora.interruption import Interruption, begin_epoch
 from components.ddpo_lora.metrics import reward_metrics
 from components.ddpo_lora.parallel import Group
 from components.ddpo_lora.plan import Task, owners, plan_update, trained_transitions
@@ -85,7 +85,9 @@ class Trainer:
         self._categories = categories or {}
         self._group = group or Group()
         self._reporter = Reporter(tracker, self._group)
-        self._statistics = PromptStatistics(config.statistics_buffer, config.statistics_min_count)
+        self._statistics = PromptStatistics(
+            config.statistics_buffer, config.statistics_min_count, config.advantage_scale
+        )
         self.policy = Policy(model, [*train_prompts, *heldout_prompts], config)
         self._scoring = Scoring(
             self.policy.decode, reward, render=render, overlap=config.overlap,
@@ -119,6 +121,8 @@ class Trainer:
         with self._pause.noticing(), self._scoring:
             self._pause.finished = progress.epoch
             while progress.epoch < self._config.epochs and not self._stopping.over:
+                if self._group.rank == 0 and (told := begin_epoch(self._work, progress.epoch)):
+                    self._reporter.say(told)
                 progress.history.append(self._epoch(progress.epoch))
                 progress.epoch += 1
                 progress.statistics = self._statistics.state()
@@ -167,7 +171,7 @@ class Trainer:
         clock, row = Clock(), Row(epoch=epoch)
         if self._config.strips_every and epoch % self._config.strips_every == 0:
             self._save_strip(epoch)
-        if epoch % self._config.heldout_every == 0:
+        if self._measured(epoch):
             row |= self._measure_heldout(clock)
         if self._stopping.over:
             self._reporter.say(f"the gold score fell below its best: stopping at epoch {epoch}")
@@ -175,8 +179,10 @@ class Trainer:
             self._reporter.log(row)
             return row
         rng = np.random.default_rng(derive_seed(self._config.seed, "epoch", str(epoch)))
-        learn = self._learn_directly if self._config.method == "direct" else self._learn
-        row |= learn(rng, clock)
+        if self._config.method == "direct":
+            row |= self._learn_directly(rng, clock)
+        else:
+            row |= self._learn(rng, clock, judged=self._measured(epoch))
         if "no_gradient" in row:
             self._reporter.say(
                 f"epoch {epoch} teaches nothing: every sample earned its usual reward"
@@ -185,14 +191,17 @@ class Trainer:
         self._reporter.log(row)
         return row
 
-    def _learn(self, rng: np.random.Generator, clock: Clock) -> Row:
+    def _measured(self, epoch: int) -> bool:
+        return bool(self._config.heldout_samples) and epoch % self._config.heldout_every == 0
+
+    def _learn(self, rng: np.random.Generator, clock: Clock, *, judged: bool) -> Row:
         prompts, rollouts, found, plan = self.roll_out(rng, clock)
         row = self._describe(prompts, found)
         advantages = self.advantages(prompts, found)
         if not any(batch.any() for batch in advantages):
             return row | {"no_gradient": 1.0}
         with clock.phase("update"):
-            return row | self.update(rollouts, advantages, plan)
+            return row | self.update(rollouts, advantages, plan, judged=judged)
 
     def _learn_directly(self, rng: np.random.Generator, clock: Clock) -> Row:
         if self._gradient is None:
@@ -255,7 +264,8 @@ class Trainer:
         draws = [int(index) // each for index in known]
         values = np.zeros(len(prompts))
         if self._config.advantages == "group":
-            values[known] = group_advantages(names, rewards[known], draws)
+            scale = self._config.advantage_scale
+            values[known] = group_advantages(names, rewards[known], draws, scale)
         else:
             values[known] = self._statistics.advantages(names, rewards[known], draws)
         return [values[part] for part in parts(len(prompts), self._config.forward_batch)]

@@ -19,7 +19,7 @@ from components.core.diffusion.step import Step
 from components.core.errors import UserError
 from components.ddpo_lora.config import Config
 from components.ddpo_lora.interruption import Pause, no_pause
-from components.ddpo_lora.loss import kl_to_reference, policy_loss
+from components.ddpo_lora.loss import PolicyLoss, kl_to_reference, policy_loss
 from components.ddpo_lora.one_pass import weighted
 from components.ddpo_lora.parallel import Group
 from components.ddpo_lora.plan import Task
@@ -72,18 +72,29 @@ class Update:
         rollouts: Mapping[int, Rollout],
         advantages: Sequence[FloatArray],
         plan: Sequence[Sequence[Task]],
+        *,
+        judged: bool = False,
     ) -> dict[str, float]:
         """Train as planned on this process's rollouts, by number, and all batches' advantages.
 
-        Returns the means over the optimizer steps of `MEASURES` (but in one pass) and
-        gradient_norm, and
-        skipped_steps, the number of steps that the safeguard refused.
+        Returns the means over the optimizer steps of `MEASURES` and gradient_norm, and
+        skipped_steps, the number of steps that the safeguard refused. In one pass the measures take
+        passes of their own: there are none unless `judged`, and then those of one forward batch.
         """
         limit = self._config.advantage_clip
         weights = [torch.from_numpy(a.clip(-limit, limit)) for a in advantages]
-        reports = [self._step(rollouts, weights, tasks) for tasks in plan]
+        if self._config.one_pass:
+            (tasks,) = plan
+            found = self._measure(rollouts, weights, tasks[0]) if judged else {}
+            reports = [found | self._collect(rollouts, weights, tasks)]
+        else:
+            reports = [self._step(rollouts, weights, tasks) for tasks in plan]
         skipped = sum(report.pop("skipped") for report in reports)
-        means = {key: float(np.mean([report[key] for report in reports])) for key in reports[0]}
+        keys = dict.fromkeys(key for report in reports for key in report)
+        means = {
+            key: float(np.mean([report[key] for report in reports if key in report]))
+            for key in keys
+        }
         return means | ({"skipped_steps": skipped} if self.guard.active else {})
 
     def _step(
@@ -91,8 +102,6 @@ class Update:
     ) -> dict[str, float]:
         """One optimizer step on the forward batches of `tasks`."""
         self.begin()
-        if self._config.one_pass:
-            return self._collect(rollouts, weights, tasks) | self.descend()
         totals, count = np.zeros(len(MEASURES)), 0
         for place, task in enumerate(tasks):
             if place % self._group.size == 0:
@@ -100,23 +109,30 @@ class Update:
             if task.batch not in rollouts:
                 continue  # another process's
             weights_b = weights[task.batch].to(self._model.device)
-            for transition, share in task.transitions:
-                share_of_all = share / len(tasks)
-                totals += self._accumulate(
-                    rollouts[task.batch], weights_b, transition, share_of_all
-                )
+            rollout, weights_b, kept = without_broken(rollouts[task.batch], weights_b)
+            for transition, share in task.transitions if kept else ():
+                share_of_all = kept * share / len(tasks)
+                totals += self._accumulate(rollout, weights_b, transition, share_of_all)
                 count += 1
-        *sums, everything = self._group.sum([*totals, count])
-        report = {key: float(value / everything) for key, value in zip(MEASURES, sums, strict=True)}
+        report = self._means(totals, count)
+        if not report:  # of all processes: there is nothing to learn from
+            return {"gradient_norm": 0.0, "skipped": 0.0}
         if self._config.kl_coefficient == 0.0:
             del report["reference_kl"]
         return report | self.descend()
 
+    def _means(self, totals: FloatArray, count: int) -> dict[str, float]:
+        """`MEASURES` summed over `count` transitions here, averaged over those of all processes."""
+        *sums, everything = self._group.sum([*totals, count])
+        if not everything:
+            return {}
+        return {key: float(value / everything) for key, value in zip(MEASURES, sums, strict=True)}
+
     def _collect(
         self, rollouts: Mapping[int, Rollout], weights: Sequence[Tensor], tasks: Sequence[Task]
     ) -> dict[str, float]:
-        """Make the gradient out of what sampling has left (`one_pass`). Nothing is judged anew, so
-        there are no `MEASURES`."""
+        """One optimizer step with the gradient that sampling has left (`one_pass`)."""
+        self.begin()
         for task in tasks:
             if task.batch not in rollouts:
                 continue
@@ -128,7 +144,24 @@ class Update:
                 parameter = self.parameters[name]
                 before = parameter.grad
                 parameter.grad = gradient if before is None else before + gradient
-        return {}
+        return self.descend()
+
+    def _measure(
+        self, rollouts: Mapping[int, Rollout], weights: Sequence[Tensor], task: Task
+    ) -> dict[str, float]:
+        """`MEASURES` of one forward batch, by the process that has it, without a gradient."""
+        totals, count = np.zeros(len(MEASURES)), 0
+        if task.batch in rollouts:
+            weights_b = weights[task.batch].to(self._model.device)
+            rollout, weights_b, kept = without_broken(rollouts[task.batch], weights_b)
+            with torch.no_grad():
+                for transition, _ in task.transitions if kept else ():
+                    step = self._judge(rollout, transition)
+                    totals += measures(self._surrogate(step, rollout, weights_b, transition))
+                    count += 1
+        report = self._means(totals, count)
+        report.pop("reference_kl", None)
+        return report
 
     def begin(self) -> None:
         """Forget the gradient of the step before."""
@@ -162,8 +195,7 @@ class Update:
         """Add `share` of one transition's gradient; returns its `MEASURES`."""
         config = self._config
         step = self._judge(rollout, transition)
-        old_b = rollout.trajectory.log_probs_bs[:, rollout.columns[transition]]
-        result = policy_loss(step.log_prob, old_b, weights_b, config.clip_range)
+        result = self._surrogate(step, rollout, weights_b, transition)
         loss, reference_kl = result.loss, 0.0
         if config.kl_coefficient > 0.0:
             with torch.no_grad(), lora_disabled(self._model.unet):
@@ -171,9 +203,14 @@ class Update:
             kl = kl_to_reference(step.mean, reference.mean, step.std)
             loss, reference_kl = loss + config.kl_coefficient * kl, kl.item()
         (loss * share).backward()
-        deviation = (result.ratio_b - 1.0).abs().max().item()
-        ratio = result.ratio_b.mean().item()
-        return np.array([result.approx_kl, result.clip_fraction, ratio, deviation, reference_kl])
+        return measures(result, reference_kl)
+
+    def _surrogate(
+        self, step: Step, rollout: Rollout, weights_b: Tensor, transition: int
+    ) -> PolicyLoss:
+        """The loss of a transition that is judged as `step`."""
+        old_b = rollout.trajectory.log_probs_bs[:, rollout.columns[transition]]
+        return policy_loss(step.log_prob, old_b, weights_b, self._config.clip_range)
 
     def _judge(self, rollout: Rollout, transition: int) -> Step:
         return evaluate_transition(
@@ -183,3 +220,25 @@ class Update:
             guidance=self._config.guidance,
             precision=self._config.precision,
         )
+
+
+def measures(result: PolicyLoss, reference_kl: float = 0.0) -> FloatArray:
+    """`MEASURES` of one transition of a forward batch."""
+    deviation = (result.ratio_b - 1.0).abs().max().item()
+    ratio = result.ratio_b.mean().item()
+    return np.array([result.approx_kl, result.clip_fraction, ratio, deviation, reference_kl])
+
+
+def without_broken(rollout: Rollout, weights_b: Tensor) -> tuple[Rollout, Tensor, float]:
+    """Leave out trajectories of weight (B,) 0 that are not finite; what is left, and its share.
+
+    In a pass with others their NaN would reach the adapter whatever their weight. A dropped sample
+    that is finite stays: forward batches as they were sampled keep the ratio exactly 1.
+    """
+    if bool((weights_b != 0).all()):
+        return rollout, weights_b, 1.0
+    finite, weighty = rollout.finite_rows(), weights_b.nonzero().flatten().tolist()
+    rows = sorted({*finite, *weighty})
+    if len(rows) == len(weights_b):
+        return rollout, weights_b, 1.0
+    return rollout[rows], weights_b[rows], len(rows) / len(weights_b)

@@ -24,10 +24,11 @@ CURVES = {"train_reward": "training prompts", "heldout_reward": "held-out prompt
 COLOURS = ("c-before", "c-after", "c-gold", "c-photos", "c-worse")
 
 
-def read_ablation(folder: Path, recipe: str) -> dict[str, Any]:
+def read_ablation(folder: Path, recipe: str, sources: Mapping[str, str]) -> dict[str, Any]:
     """{"recipe", "settings", "variants": {name: {curve: [[epoch, reward], …]}}}.
 
-    UserError for anything but what `realmat ablate prompts` has written of this recipe.
+    UserError for anything but what `realmat ablate prompts` has written of this recipe and of the
+    same `sources` as the run's, by name ("": the embedded data).
     """
     file = folder / FILE
     expected = f"{file}: expected what `realmat ablate prompts {recipe}` writes"
@@ -42,10 +43,18 @@ def read_ablation(folder: Path, recipe: str) -> dict[str, Any]:
             for name, lines in found["variants"].items()
         }
         settings = [str(text) for text in found["settings"]]
+        trained_on = {str(name): str(uri) for name, uri in found["sources"].items()}
     except (OSError, ValueError, TypeError, AttributeError, KeyError) as error:
         raise UserError(f"{expected}: give its output folder.") from error
     if (kind, of) != (KIND, recipe) or not variants:
         raise UserError(f"{expected}, found kind '{kind}' of recipe '{of}': give another folder.")
+    for name in sorted({*sources, *trained_on}):
+        own, other = (given.get(name, "") for given in (sources, trained_on))
+        if own != other:
+            raise UserError(
+                f"{file}: expected trainings with the run's {name} ({own or 'none given'}), found "
+                f"{other or 'none given'}: give both commands the same --{name}."
+            )
     return {"recipe": of, "settings": settings, "variants": variants}
 
 

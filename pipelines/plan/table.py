@@ -10,7 +10,7 @@ from pipelines.plan.booking import Booking, Row
 
 PARTS = ("weights", "gradients", "optimizer", "average", "buffers", "others", "activations")
 NOTES = (
-    "Not counted: encoding, decoding, rendering, held-out samples, checkpoints (a few per cent).",
+    "Not counted: encoding, decoding, rendering, measurements, checkpoints (a few per cent).",
     "reward_training fits on any GPU or CPU and takes hours at most; no other stage trains.",
 )
 

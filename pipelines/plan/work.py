@@ -55,7 +55,9 @@ def reinforcement(config: DdpoLora, model: Model) -> Work:
     """Stage 2: each sample's denoising steps forwards, and those trained backwards too; in one pass
     (`one_pass`), these are not sampled by a pass of their own.
 
-    Its adapter is small, so that nothing is divided by ZeRO; the frozen models are there as well.
+    Left out is what one_pass judges again, of each epoch with a held-out measurement one forward
+    batch. The adapter is small, so that nothing is divided by ZeRO; the frozen models are there as
+    well.
     """
     cost = count_unet(model, autocast=config.precision == "bfloat16", rank=config.rank)
     rows = 2 if config.guidance > 1.0 else 1

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from components.ddpo_lora.advantage import PromptStatistics, group_advantages
+from components.ddpo_lora.advantage import PromptStatistics, Scale, group_advantages
 
 
 def test_integer_rewards_give_fractional_advantages() -> None:
@@ -96,7 +96,7 @@ def test_a_reward_that_is_not_finite_is_refused() -> None:
 
 
 def oracle(
-    batches: list[tuple[list[str], list[float]]], buffer: int, min_count: int
+    batches: list[tuple[list[str], list[float]]], buffer: int, min_count: int, scale: Scale = "own"
 ) -> list[np.ndarray]:
     """Advantages of batches in a row, written down as plainly as possible."""
     seen: list[tuple[str, float]] = []
@@ -109,13 +109,15 @@ def oracle(
                 [r for p, r in seen if p == prompt][-max(buffer, prompts.count(prompt)) :]
             )
             basis = own if len(own) >= min_count else np.array(rewards)
-            row.append((reward - np.mean(basis)) / (np.std(basis) + 1e-6))
-        result.append(np.array(row))
+            row.append((reward - np.mean(basis)) / (np.std(basis) + 1e-6 if scale == "own" else 1))
+        size = 1 if scale == "own" else np.linalg.norm(row) / len(row) ** 0.5 + 1e-6
+        result.append(np.array(row) / size)
     return result
 
 
+@pytest.mark.parametrize("scale", ["own", "batch"])
 @pytest.mark.parametrize(("buffer", "min_count"), [(4, 2), (16, 5), (3, 3)])
-def test_unequal_groups_against_an_oracle(buffer: int, min_count: int) -> None:
+def test_unequal_groups_against_an_oracle(buffer: int, min_count: int, scale: Scale) -> None:
     rng = np.random.default_rng(7)
     batches = []
     for size in (11, 5, 17, 8):
@@ -123,9 +125,9 @@ def test_unequal_groups_against_an_oracle(buffer: int, min_count: int) -> None:
             str(p) for p in rng.choice(["a", "b", "c", "rare"], size, p=[0.5, 0.3, 0.15, 0.05])
         ]
         batches.append((prompts, [float(r) for r in rng.normal(size=size)]))
-    statistics = PromptStatistics(buffer, min_count)
+    statistics = PromptStatistics(buffer, min_count, scale)
     for (prompts, rewards), expected in zip(
-        batches, oracle(batches, buffer, min_count), strict=True
+        batches, oracle(batches, buffer, min_count, scale), strict=True
     ):
         np.testing.assert_allclose(statistics.advantages(prompts, rewards), expected, rtol=1e-12)
 
@@ -139,6 +141,30 @@ def test_group_advantages_against_an_oracle() -> None:
         own = np.array([r for p, r in zip(prompts, rewards, strict=True) if p == prompt])
         assert advantage == pytest.approx((reward - own.mean()) / (own.std() + 1e-6))
     assert found[-1] == 0.0
+
+
+@pytest.mark.parametrize("kind", ["history", "group"])
+def test_one_scale_for_all_leaves_prompts_their_different_spreads(kind: str) -> None:
+    """Unequal groups, one of them of equal rewards and one of a single sample."""
+    prompts = ["wide"] * 4 + ["narrow"] * 2 + ["equal"] * 3 + ["alone"]
+    rewards = [0.0, 0.2, 0.4, 1.0] + [0.50, 0.52] + [0.3] * 3 + [0.9]
+    centred = np.array([-0.4, -0.2, 0.0, 0.6] + [-0.01, 0.01] + [0.0] * 4)
+    draws = [7] * 6 + [8] * 4  # nothing but the groups follows from them
+    if kind == "group":
+        found = group_advantages(prompts, rewards, draws, "batch")
+    else:
+        found = PromptStatistics(4, 1, "batch").advantages(prompts, rewards, draws)
+    expected = centred / (np.sqrt((0.16 + 0.04 + 0.36 + 0.0002) / 10) + 1e-6)
+    np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-12)
+    assert found[6:].tolist() == [0.0] * 4
+
+
+def test_one_scale_for_all_of_equal_rewards_teaches_nothing() -> None:
+    for advantages in (
+        PromptStatistics(16, 16, "batch").advantages(["a", "b", "a"], [0.35] * 3),
+        group_advantages(["a", "a", "b", "b"], [0.35, 0.35, 0.1, 0.1], None, "batch"),
+    ):
+        assert not advantages.any()
 
 
 def test_groups_remember_nothing_and_equal_rewards_teach_nothing() -> None:

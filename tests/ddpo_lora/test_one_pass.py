@@ -119,6 +119,48 @@ def test_a_dropped_sample_leaves_nothing_behind() -> None:
     torch.testing.assert_close(found["a"], torch.tensor([-4.0, -8.0]))
 
 
+def test_what_is_measured_in_one_pass_is_of_one_batch_and_changes_nothing(tmp_path: Path) -> None:
+    """A policy that has moved since it sampled, judged transition by transition; the same step."""
+    moved, reports = [], []
+    for judged in (False, True):
+        subject = trainer(tmp_path / str(judged), one_pass=True, clip_range=1e-6)
+        rollouts, (tasks,) = rolled_out(subject)
+        perturb(subject)
+        found = []
+        for index, _ in tasks[0].transitions:
+            step = evaluate_transition(
+                subject.policy.model, rollouts[tasks[0].batch], index, guidance=1.0
+            )
+            old = rollouts[tasks[0].batch].trajectory.log_probs_bs[:, index]
+            found.append((step.log_prob.double() - old.double()).detach())
+        advantages = np.split(np.linspace(-2.0, 1.0, 8), 2)
+        reports.append(subject.update(rollouts, advantages, [tasks], judged=judged))
+        moved.append(vector(subject))
+    assert torch.equal(*moved)
+    log_ratios = torch.stack(found)
+    ratios = log_ratios.exp()
+    assert (ratios - 1.0).abs().max() > 1e-4
+    assert set(reports[1]) - set(reports[0]) == {
+        "ratio", "ratio_deviation", "approx_kl", "clip_fraction",
+    }  # fmt: skip
+    expected = {
+        "ratio": ratios.mean(),
+        "ratio_deviation": (ratios - 1.0).abs().max(dim=1).values.mean(),
+        "approx_kl": log_ratios.square().mean() / 2.0,
+        "clip_fraction": ((ratios - 1.0).abs() > 1e-6).double().mean(),
+    }
+    for name, value in expected.items():
+        assert reports[1][name] == pytest.approx(float(value), rel=1e-6), name
+
+
+def test_a_run_in_one_pass_measures_its_ratio_with_its_heldout_samples(tmp_path: Path) -> None:
+    history = trainer(
+        tmp_path, one_pass=True, epochs=3, heldout_every=2, heldout_samples=4, steps=3
+    ).run()
+    assert [row.get("ratio") for row in history] == [1.0, None, 1.0, None]
+    assert history[0]["ratio_deviation"] == history[0]["approx_kl"] == 0.0
+
+
 def test_hooks_go_with_the_rollout_and_a_pass_without_gradient_is_not_noted() -> None:
     model = micro_model()
     add_lora(model.unet, 2)

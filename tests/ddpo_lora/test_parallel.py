@@ -142,6 +142,8 @@ def test_two_processes_train_as_one_in_one_pass(tmp_path: Path) -> None:
     for name, value in load_file(tmp_path / "rank0").items():
         assert torch.equal(first[name], second[name])
         torch.testing.assert_close(first[name], value, rtol=1e-3, atol=2e-5)
+    for row in (rows(tmp_path / "two" / f"rank{rank}.json")[0] for rank in range(2)):
+        assert (row["ratio"], row["approx_kl"], row["clip_fraction"]) == (1.0, 0.0, 0.0)
 
 
 def test_parameters_that_come_apart_are_noticed(tmp_path: Path) -> None:

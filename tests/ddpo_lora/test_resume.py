@@ -22,15 +22,15 @@ from tests.ddpo_lora.micro import HELDOUT, PROMPTS, micro_config, micro_model, r
 KILLED_AT = 3  # the third scoring after the first held-out measurement is in epoch 2
 
 
-def train(folder: Path, *, signalled: int = 0) -> list[dict[str, Any]]:
-    """signalled: what this process sends itself while it trains."""
+def train(folder: Path, *, signalled: int = 0, killed_at: int = KILLED_AT) -> list[dict[str, Any]]:
+    """signalled: what this process sends itself after `killed_at` scorings."""
     torch.set_num_threads(1)
     calls = 0
 
     def reward(*arguments: Any) -> Mapping[str, Any]:
         nonlocal calls
         calls += 1
-        if signalled and calls > KILLED_AT:
+        if signalled and calls > killed_at:
             os.kill(os.getpid(), signalled)
         return redness(*arguments)
 
@@ -78,12 +78,31 @@ def test_sigterm_ends_with_143_and_loses_no_finished_epoch(
     finally:
         signal.signal(signal.SIGTERM, before)
     assert end.value.code == 128 + signal.SIGTERM
-    assert [path.name for path in (tmp_path / "work").glob("*")] == ["checkpoint-00002"]
+    assert {path.name for path in (tmp_path / "work").glob("*")} == {
+        "begun.json", "checkpoint-00002",
+    }  # fmt: skip
     assert not (tmp_path / "lora").exists()
     resumed = train(tmp_path)
     folder, history = undisturbed
     assert adapter(tmp_path) == adapter(folder)
     assert without_times(resumed) == without_times(history)
+
+
+def test_an_epoch_that_begins_again_and_again_is_told_of(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The first epoch without an end to be begun a third time, not those that came through."""
+    warning = "epoch 2 was begun {} times before and never ended"
+    for times in range(4):
+        with pytest.raises(Preempted):
+            train(tmp_path, signalled=signal.SIGTERM, killed_at=0 if times else KILLED_AT)
+        said = capsys.readouterr().out
+        assert (warning.format(times) in said) == (times >= 2), said
+        assert said.count("never ended") == (times >= 2)
+    train(tmp_path)
+    said = capsys.readouterr().out
+    assert warning.format(4) in said
+    assert said.count("never ended") == 1
 
 
 def test_a_killed_run_ends_as_an_undisturbed_one(
@@ -115,7 +134,8 @@ def test_a_half_written_checkpoint_is_ignored_and_whole_ones_do_not_pile_up(
     """With nothing left to train, the newest whole checkpoint is what is written out."""
     train(tmp_path)
     finished = adapter(tmp_path)
-    assert {p.name for p in (tmp_path / "work").iterdir()} == {"adapter", "checkpoint-00004"}
+    left = {path.name for path in (tmp_path / "work").iterdir()}
+    assert left == {"adapter", "begun.json", "checkpoint-00004"}
     (tmp_path / "work" / ".checkpoint-00099.partial").mkdir()
     train(tmp_path)
     assert adapter(tmp_path) == finished

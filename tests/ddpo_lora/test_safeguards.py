@@ -1,5 +1,6 @@
 """What skips or ends: gradients that stand out, a falling gold reward, unusable rewards."""
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,11 @@ from components.core.platform.tracking import NullTracker
 from components.core.realism.reward import RewardFunction
 from components.ddpo_lora.clock import Clock
 from components.ddpo_lora.early_stop import EarlyStop, fell
+from components.ddpo_lora.rollout import evaluate_transition
 from components.ddpo_lora.safeguard import NormGuard
 from components.ddpo_lora.trainer import Trainer
 from tests.ddpo_lora.micro import HELDOUT, PROMPTS, micro_config, micro_model, redness
+from tests.ddpo_lora.real import real_reward
 
 
 def trainer(work: Path, reward: RewardFunction = redness, **changes: Any) -> Trainer:
@@ -225,6 +228,82 @@ def test_samples_without_a_finite_reward_are_dropped_and_counted(tmp_path: Path)
     assert np.isfinite(row["train_reward"])
     assert subject.update.steps == 2
     assert sum(subject._statistics.count(prompt) for prompt in PROMPTS) == 6
+
+
+def poisoned(subject: Trainer, batch: int, rows: list[int], at: int) -> None:
+    """Has the rollouts of forward batch `batch` turn to NaN in these rows, from state `at` on."""
+    sample, calls = subject.policy.roll_out, itertools.count()
+
+    def roll_out(*arguments: Any) -> Any:
+        rollout = sample(*arguments)
+        if next(calls) == batch:
+            rollout.trajectory.latents_bschw[rows, at:] = torch.nan
+            rollout.trajectory.log_probs_bs[rows, at - 1 :] = torch.nan
+            for gradient in (rollout.gradients or {}).values():
+                gradient[rows] = torch.nan
+        return rollout
+
+    subject.policy.roll_out = roll_out  # type: ignore[method-assign]
+
+
+@pytest.mark.parametrize("one_pass", [False, True])
+@pytest.mark.parametrize("rows", [[2], [0, 1, 2, 3]], ids=["a sample", "a forward batch"])
+def test_samples_of_nan_are_dropped_and_the_others_gradient_is_their_own(
+    tmp_path: Path, rows: list[int], one_pass: bool
+) -> None:
+    """Against the score function of the others, each with the share that it has in the whole."""
+    subject = trainer(
+        tmp_path, one_pass=one_pass, batch_size=8, epochs=1, max_gradient_norm=1e9,
+        heldout_samples=0,
+    )  # fmt: skip
+    poisoned(subject, 1, rows, at=1)
+    prompts, rollouts, found, plan = subject.roll_out(np.random.default_rng(0), Clock())
+    assert found.dropped == len(rows)
+    advantages = subject.advantages(prompts, found)
+    model, total = subject.policy.model, torch.zeros(())
+    for number, rollout in rollouts.items():
+        for row, advantage in enumerate(advantages[number]):
+            if number == 0 or row not in rows:
+                step = evaluate_transition(model, rollout[[row]], 0, guidance=1.0)
+                total = total - step.log_prob.sum() * advantage / 8
+    parameters = list(subject.update.parameters.values())
+    expected = torch.autograd.grad(total, parameters)
+    report = subject.update(rollouts, advantages, plan, judged=True)
+    assert all(np.isfinite(value) for value in report.values())
+    assert report.get("ratio", 1.0) == pytest.approx(1.0, abs=1e-6)
+    assert subject.update.steps == 1
+    for parameter, gradient in zip(parameters, expected, strict=True):
+        assert parameter.grad is not None
+        torch.testing.assert_close(parameter.grad, gradient.float(), rtol=1e-3, atol=1e-7)
+        assert parameter.isfinite().all()
+
+
+def test_a_step_without_a_sample_is_not_taken(tmp_path: Path) -> None:
+    """One of two steps in an epoch; what is measured is that of the other."""
+    subject = trainer(tmp_path, heldout_samples=0, max_dropped=0.6)
+    poisoned(subject, 1, [0, 1, 2, 3], at=1)
+    prompts, rollouts, found, plan = subject.roll_out(np.random.default_rng(0), Clock())
+    report = subject.update(rollouts, subject.advantages(prompts, found), plan)
+    assert subject.update.steps == 1
+    assert report["ratio"] == pytest.approx(1.0, abs=0.1)
+    assert all(np.isfinite(value) for value in report.values())
+
+
+@pytest.mark.parametrize("one_pass", [False, True])
+def test_a_run_goes_on_without_a_sample_of_nan(tmp_path: Path, one_pass: bool) -> None:
+    """Decoded, rendered by the training process, judged and learnt from as ever."""
+    subject = trainer(
+        tmp_path, real_reward(), one_pass=one_pass, batch_size=8, epochs=2, heldout_samples=0
+    )
+    before = weights(subject)
+    poisoned(subject, 1, [2], at=1)
+    history = subject.run()
+    assert [row.get("dropped") for row in history] == [1.0, 0.0, None]
+    assert np.isfinite(history[0]["gradient_norm"])
+    assert subject.update.steps == 2
+    after = weights(subject)
+    assert all(value.isfinite().all() for value in after.values())
+    assert any(not torch.equal(before[name], value) for name, value in after.items())
 
 
 def test_too_many_dropped_samples_end_the_run_and_keep_its_checkpoints(tmp_path: Path) -> None:

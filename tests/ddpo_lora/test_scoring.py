@@ -14,6 +14,7 @@ from components.core.errors import UserError
 from components.core.platform.tracking import NullTracker
 from components.core.rendering.pool import RenderPool
 from components.ddpo_lora.clock import Clock
+from components.ddpo_lora.rendering import OwnRenderer
 from components.ddpo_lora.scoring import Scoring
 from components.ddpo_lora.trainer import Trainer
 from tests.ddpo_lora.micro import HELDOUT, PROMPTS, micro_config, micro_model, redness
@@ -177,6 +178,41 @@ def test_a_dying_renderer_costs_the_samples_it_dies_of() -> None:
     assert np.isnan(hurt).tolist() == ill
     np.testing.assert_allclose(hurt[~np.isnan(hurt)], well[~np.isnan(hurt)], rtol=1e-5)
     assert scored[1].dropped == sum(ill) == len(pool.failures)
+
+
+@pytest.mark.parametrize("overlap", [False, True])
+def test_a_grid_of_nan_costs_its_sample_also_where_the_training_process_renders(
+    overlap: bool,
+) -> None:
+    """The others score as without it; the reason is kept for the sentence that ends a run."""
+    grids = np.random.default_rng(1).uniform(size=(4, 16, 16, 3)).astype(np.float32)
+    ill = grids.copy()
+    ill[2, 3, 5] = np.nan
+    scored = []
+    for given in (grids, ill):
+        with Scoring(lambda at, g=given: g[at.long()], real_reward(), overlap=overlap) as scoring:
+            work = scoring.begin(4, np.random.default_rng(0), Clock(), lights_per_sample=2)
+            for start in (0, 2):
+                work.add([start, start + 1], torch.arange(start, start + 2))
+            scored.append(work.finish()[1])
+    well, hurt = (found.scores["reward"] for found in scored)
+    assert np.isnan(hurt).tolist() == [False, False, True, False]
+    np.testing.assert_array_equal(np.delete(hurt, 2), np.delete(well, 2))
+    assert scored[1].dropped == 1
+    assert len(scoring.failures) == 2  # of two lights
+    assert all("albedo holds NaN" in reason for reason in scoring.failures)
+
+
+def test_what_the_user_has_to_mend_is_no_dropped_sample(monkeypatch: pytest.MonkeyPatch) -> None:
+    reward = real_reward()
+
+    def refuse(grids: Any, lights: Any) -> Any:
+        raise UserError("there is no such light")
+
+    monkeypatch.setattr(reward, "render", refuse)
+    grid = np.full((1, 16, 16, 3), 0.5, np.float32)
+    with pytest.raises(UserError, match="no such light"):
+        OwnRenderer(reward)(grid, reward.draw(1, np.random.default_rng(0)))
 
 
 @pytest.mark.parametrize("overlap", [False, True])

@@ -11,7 +11,7 @@ from torch._dynamo.utils import counters
 from components.core.diffusion.lora import add_lora, lora_disabled
 from components.core.diffusion.model import TextToImage, load_model
 from components.core.platform.tracking import NullTracker
-from components.ddpo_lora.advantage import group_advantages
+from components.ddpo_lora.advantage import PromptStatistics, Scale, group_advantages
 from components.ddpo_lora.clock import Clock
 from components.ddpo_lora.config import Config
 from components.ddpo_lora.rollout import (
@@ -230,14 +230,16 @@ def test_the_kl_penalty_keeps_the_policy_near_its_origin(tmp_path: Path) -> None
     assert 0.0 < moved[1] < 0.7 * moved[0]
 
 
-def test_group_advantages_reach_the_update(tmp_path: Path) -> None:
+@pytest.mark.parametrize("scale", ["own", "batch"])
+def test_group_advantages_reach_the_update(tmp_path: Path, scale: Scale) -> None:
     """Of an epoch's own groups, whatever was rewarded before; the adapter moves by them."""
     config = micro_config(
-        advantages="group", samples_per_prompt=4, epochs=2, heldout_samples=0, steps=2
-    )
+        advantages="group", samples_per_prompt=4, epochs=2, heldout_samples=0, steps=2,
+        advantage_scale=scale,
+    )  # fmt: skip
     subject = trainer(config, tmp_path)
     prompts, _, found, _ = subject.roll_out(np.random.default_rng(0), Clock())
-    expected = group_advantages(prompts, found.scores["reward"])
+    expected = group_advantages(prompts, found.scores["reward"], scale=scale)
     for _ in range(2):
         np.testing.assert_array_equal(np.concatenate(subject.advantages(prompts, found)), expected)
     for start in (0, 4):
@@ -246,6 +248,18 @@ def test_group_advantages_reach_the_update(tmp_path: Path) -> None:
     before = vector(subject)
     subject.run()
     assert not torch.equal(before, vector(subject))
+
+
+@pytest.mark.parametrize("scale", ["own", "batch"])
+def test_remembered_rewards_are_scaled_as_configured(tmp_path: Path, scale: Scale) -> None:
+    """Epoch by epoch, as the statistics by themselves."""
+    config = micro_config(advantage_scale=scale, samples_per_prompt=4, heldout_samples=0, steps=2)
+    subject, alone = trainer(config, tmp_path), PromptStatistics(16, 2, scale)
+    rng = np.random.default_rng(0)
+    for _ in range(2):
+        prompts, _, found, _ = subject.roll_out(rng, Clock())
+        expected = alone.advantages(prompts, found.scores["reward"])
+        np.testing.assert_array_equal(np.concatenate(subject.advantages(prompts, found)), expected)
 
 
 @pytest.mark.parametrize("advantages", ["group", "history"])

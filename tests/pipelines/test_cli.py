@@ -11,8 +11,8 @@ from components.core.errors import UserError
 from components.core.materials.files import save_material
 from components.core.materials.material import Material
 from components.core.platform.storage import addresses
+from pipelines.arguments import sources_of
 from pipelines.cli import main, parser
-from pipelines.commands_pipeline import _sources
 from pipelines.local import locked
 from pipelines.recipe import load_recipe
 
@@ -211,9 +211,9 @@ def test_a_source_may_be_several_places(
         ["run", "smoke", f"--{source}", "own, old", f"--{source}", "matsynth://40"]
     )
     recipe = load_recipe("smoke")
-    uri = getattr(_sources(given, recipe), source)
+    uri = getattr(sources_of(given, recipe), source)
     assert addresses(uri) == [str(tmp_path / "own, old"), "matsynth://40"]
-    assert getattr(_sources(parser().parse_args(["run", "smoke"]), recipe), source) == ""
+    assert getattr(sources_of(parser().parse_args(["run", "smoke"]), recipe), source) == ""
     lights = ["shared.environments=polyhaven://200"]
-    usual = _sources(parser().parse_args(["run", "smoke"]), load_recipe("smoke", lights))
+    usual = sources_of(parser().parse_args(["run", "smoke"]), load_recipe("smoke", lights))
     assert usual.environments == "polyhaven://200"

@@ -8,8 +8,8 @@ import pytest
 from components.core.catalogues.address import parse
 from components.core.errors import UserError
 from components.synthetic_data.plan import Plan
+from pipelines.arguments import sources_of
 from pipelines.cli import parser
-from pipelines.commands_pipeline import _sources
 from pipelines.realmat import pipeline_of
 from pipelines.recipe import STAGES, build_recipe, load_recipe, names
 
@@ -62,9 +62,9 @@ def test_the_paper_renders_under_200_lights_of_poly_haven() -> None:
     default = pipeline_of(recipe).component_spec.inputs["environments"].default
     assert default == "polyhaven://200"
     given = parser().parse_args(["run", "paper"])
-    assert _sources(given, recipe).environments == "polyhaven://200"
+    assert sources_of(given, recipe).environments == "polyhaven://200"
     given = parser().parse_args(["run", "paper", "--environments", "s3://lights"])
-    assert _sources(given, recipe).environments == "s3://lights"
+    assert sources_of(given, recipe).environments == "s3://lights"
 
 
 def test_the_paper_searches_800_000_photographs() -> None:
