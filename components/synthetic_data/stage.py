@@ -22,10 +22,10 @@ from components.core.materials.photos import Rejected
 from components.core.materials.shards import INDEX, SHARDS, GridShards
 from components.core.materials.sources import Sets, usable_sets
 from components.core.platform.artifacts import new_artifact
+from components.core.platform.cores import cores
 from components.core.platform.storage import cache_folder
 from components.core.platform.tracking import Tracker
 from components.core.rendering.environments import Found, environments_in
-from components.core.rendering.threads import cores
 from components.synthetic_data.config import Config
 from components.synthetic_data.plan import Plan
 from components.synthetic_data.shard_making import make_shards, read_lines
