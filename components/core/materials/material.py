@@ -129,8 +129,9 @@ def resize_rows(
 
 
 def _scaled(values: FloatArray, out: FloatArray, method: Image.Resampling) -> None:
-    """Fill `out` with `values` at its height and width, channel by channel."""
+    """Fill `out`, whose memory is in one piece, with `values` at its height and width."""
+    planes, filled = (array.reshape(*array.shape[:2], -1) for array in (values, out))
     size = out.shape[1], out.shape[0]
-    for channel in np.ndindex(values.shape[2:]):
-        plane = Image.fromarray(values[(..., *channel)])
-        out[(..., *channel)] = np.asarray(plane.resize(size, method))
+    for channel in range(planes.shape[2]):
+        plane = Image.fromarray(planes[..., channel])
+        filled[..., channel] = np.asarray(plane.resize(size, method))

@@ -124,7 +124,7 @@ def _png(codes: NDArray[np.uint8] | NDArray[np.uint16]) -> bytes:
 def _values(codes: NDArray[Any]) -> FloatArray:
     if codes.dtype == np.float32:
         return codes
-    return codes / np.float32(255 if codes.dtype == np.uint8 else 65535)
+    return np.divide(codes, 255 if codes.dtype == np.uint8 else 65535, dtype=np.float32)
 
 
 def _codes(image: Image.Image, path: Path) -> NDArray[Any]:
