@@ -136,7 +136,8 @@ class Config(BaseModel, frozen=True, extra="forbid"):
         ge=0,
         description="Processes that render; a crash or a late rendering then costs one sample. "
         "0: the training process renders, and a crash of the renderer ends it: the run continues "
-        "from its last epoch when it is started again.",
+        "from its last epoch when it is started again. Of several GPUs these processes use that of "
+        "their training process, which by itself would render on the first.",
     )
     render_timeout: float = Field(
         120.0,

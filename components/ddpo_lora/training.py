@@ -54,8 +54,9 @@ def train(
         render: Render | None = None
         if config.render_workers:
             pool = RenderPool(
-                config.rendering, given.environments, config.render_workers, config.render_timeout
-            )
+                config.rendering, given.environments, config.render_workers, config.render_timeout,
+                gpu=torch.cuda.current_device() if device == "cuda" else None,
+            )  # fmt: skip
             render = stack.enter_context(pool)
         return train_adapter(config, model, reward, prompts, work, tracker, render, group)
 

@@ -9,7 +9,6 @@ of images.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +18,7 @@ import numpy as np
 
 from components.core.materials.photo_chunks import Chunk, Decoded, following, singles
 from components.core.platform.batches import Arrays, save_arrays
+from components.core.platform.cores import cores
 from components.core.platform.progress import track
 from components.core.realism.clip import ClipFeatures
 from components.core.rendering.workers import Failed, Workers
@@ -78,7 +78,7 @@ def embed(batches: Batches, clip: ClipFeatures, work: Path, *, processes: int = 
     numbers = range(batches.first, batches.first + len(batches.jobs))
     pieces: dict[int, list[Path]] = {number: [] for number in numbers}
     jobs = dict(zip(numbers, batches.jobs, strict=True))
-    count = min(processes or os.cpu_count() or 1, len(jobs))
+    count = min(processes or cores(), len(jobs))
     with Workers(batches.prepare, count) as workers:
         while jobs:
             for number in jobs:

@@ -30,7 +30,10 @@ class Config(BaseModel, frozen=True, extra="forbid"):
         0.5, gt=0, le=1, description="Share of the grids that given materials (if any) become."
     )
     renderings: int = Field(
-        800_000, ge=0, description="Renderings of the variations, spread evenly over them."
+        800_000,
+        ge=0,
+        description="Renderings of the variations, spread evenly over them: an output for others, "
+        "which no later stage reads; 0 leaves them out.",
     )
     rendering: Rendering = Field(default_factory=Rendering, description="How they are rendered.")
     samples_per_shard: int = Field(1000, ge=1, description="Grids in one tar file.")

@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from components.core.materials.files import write_whole
+from components.core.platform.cores import cores
 from components.core.platform.progress import track
-from components.core.rendering.threads import cores, prepare_with_share
+from components.core.rendering.threads import prepare_with_share
 from components.core.rendering.workers import Failed, Workers
 from components.synthetic_data.plan import Plan
 from components.synthetic_data.worker import ATTEMPTS, Lines, Shard, prepare

@@ -22,6 +22,8 @@ from components.core.materials.photos import Rejected
 from components.core.materials.shards import INDEX, SHARDS, GridShards
 from components.core.materials.sources import Sets, usable_sets
 from components.core.platform.artifacts import new_artifact
+from components.core.platform.cores import cores
+from components.core.platform.storage import cache_folder
 from components.core.platform.tracking import Tracker
 from components.core.rendering.environments import Found, environments_in
 from components.synthetic_data.config import Config
@@ -47,7 +49,13 @@ def run(
     materials: a folder of material sets, several with commas between them, or "". environments: of
     environment maps, likewise; "" stands for the embedded ones.
     """
-    sets = usable_sets(*materials_folders(materials)) if materials else Sets([], [], [])
+    sets = Sets([], [], [])
+    if materials:
+        sets = usable_sets(
+            *materials_folders(materials),
+            processes=config.processes or cores(),
+            kept=cache_folder("checked"),
+        )
     # Fetched here, once, and not by every process.
     light = environments_folders(environments)
     plan = Plan(config, sets.usable)

@@ -71,7 +71,7 @@ def categorised(name: str, *hints: Iterable[str]) -> str:
 
 
 def choose(items: Sequence[Item], count: int, seed: int) -> list[Item]:
-    """`count` items at random, in the order of `items`; all of them if there are not more.
+    """`count` items at random, in the order of `items`; all of them if there are fewer.
 
     A larger count contains a smaller one of the same seed, so a collection can grow; an item that
     the catalogue gains or loses changes the choice by at most that one.
@@ -87,8 +87,9 @@ def collect(catalogue: Catalogue, folder: Path, count: int, seed: int) -> Path:
     `folder`/items keeps whatever was fetched, with a sidecar, for other choices to use too; a
     choice is a folder of links to its items. It appears whole, and then needs no network. Processes
     that want the same wait for the first. Items that cannot be had are set aside in `SET_ASIDE`;
-    UserError if these are more than `SHARE` of the choice, or at once where the catalogue does not
-    answer: a choice without what was merely out of reach would stay like that.
+    UserError if these are more than `SHARE` of the choice, or if the catalogue offers so many fewer
+    than `count`, or at once where it does not answer: a choice stays as it is, and what lacks many
+    items, or some that were merely out of reach, would never heal.
     """
     chosen = folder / f"choice-{count}-{seed}"
     if chosen.exists():
@@ -97,8 +98,9 @@ def collect(catalogue: Catalogue, folder: Path, count: int, seed: int) -> Path:
         with locked(folder):
             if not chosen.exists():
                 wanted = choose(catalogue.items(), count, seed)
+                short = _shortage(catalogue, len(wanted), count)
                 left_out = _fetch_all(catalogue, wanted, folder / ITEMS)
-                _gather(folder / ITEMS, wanted, left_out, chosen)
+                _gather(folder / ITEMS, wanted, left_out, short, chosen)
     except OSError as error:
         raise disk_error(folder, error) from error
     return chosen
@@ -126,10 +128,26 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 def set_aside(folder: Path) -> list[tuple[str, str]]:
-    """(id, reason) of what a choice lacks; nothing for folders of other origin."""
+    """(id, reason) of what a choice lacks; nothing for folders of other origin. Items that the
+    catalogue never offered have no id, and one reason together."""
     file = folder / SET_ASIDE
     lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
     return [(row["id"], row["reason"]) for row in map(json.loads, lines)]
+
+
+def _shortage(catalogue: Catalogue, offered: int, count: int) -> str:
+    """What is to be told of a catalogue that has fewer items than asked for; "" if it has enough.
+
+    UserError if it lacks more than a few.
+    """
+    if offered == count:
+        return ""
+    told = f"{catalogue.title}: {offered} of the {count} items asked for are offered"
+    if count - offered > SHARE * count:
+        advice = f"ask for at most {offered}" if offered else "use another source"
+        raise UserError(f"{told}; {advice}")
+    log.warning(told)
+    return told
 
 
 def _fetch_all(catalogue: Catalogue, wanted: Sequence[Item], folder: Path) -> dict[str, str]:
@@ -169,7 +187,9 @@ def _fetch(catalogue: Catalogue, item: Item, folder: Path) -> None:
     unfinished.rename(folder / item.id)
 
 
-def _gather(pool: Path, wanted: Sequence[Item], left_out: Mapping[str, str], chosen: Path) -> None:
+def _gather(
+    pool: Path, wanted: Sequence[Item], left_out: Mapping[str, str], short: str, chosen: Path
+) -> None:
     """The folder of a choice, of second names of the files."""
     beside = chosen.with_name(f".{chosen.name}")
     shutil.rmtree(beside, ignore_errors=True)
@@ -177,6 +197,7 @@ def _gather(pool: Path, wanted: Sequence[Item], left_out: Mapping[str, str], cho
     for item in wanted:
         if item.id not in left_out:
             shutil.copytree(pool / item.id, beside / item.id, copy_function=link)
-    lines = (json.dumps({"id": key, "reason": reason}) for key, reason in left_out.items())
+    lacking = [*left_out.items(), *([("", short)] if short else [])]
+    lines = (json.dumps({"id": key, "reason": reason}) for key, reason in lacking)
     (beside / SET_ASIDE).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     beside.rename(chosen)

@@ -10,7 +10,8 @@ from components.core.errors import UserError
 
 MAX_PIXELS = 1 << 27
 """16384 x 8192, the largest environment that is handed out anywhere, and above an 8k map. Pillow's
-own limits lie around it: it warns from 2/3 of it on, and refuses 4/3 before we can."""
+own limits lie around it: it warns from 2/3 of it on, and refuses 4/3 before we can. Reading so many
+takes about a gigabyte, of floats two and a half (`pixels`)."""
 _HEADER = 1 << 16
 _EXR = 20000630
 _RADIANCE = re.compile(rb"\n[-+]([XY]) (\d+) [-+]([XY]) (\d+)\r?\n")

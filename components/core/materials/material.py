@@ -20,6 +20,8 @@ CATEGORIES: tuple[str, ...] = (
     "leaves", "marble", "metal", "paper", "pebble", "rock", "stone", "wood",
 )  # fmt: skip
 """The paper's 16 categories (section 4.3, "Training prompts")."""
+BLOCK = 1 << 20
+"""Pixels of an image that are worked on at a time where all at once would take much memory."""
 
 
 @dataclass(frozen=True)
@@ -101,11 +103,35 @@ class Material:
 
 def resize(values: FloatArray, size: int) -> FloatArray:
     """(H, W) or (H, W, 3) float32 to size × size: box filter downwards, bilinear upwards."""
-    method = Image.Resampling.BOX if size < values.shape[0] else Image.Resampling.BILINEAR
-    planes = values[..., None] if values.ndim == 2 else values
-    channels = [
-        np.asarray(Image.fromarray(planes[..., c]).resize((size, size), method))
-        for c in range(planes.shape[-1])
-    ]
-    out = np.clip(np.stack(channels, axis=-1), 0.0, 1.0).astype(np.float32)
-    return out[..., 0] if values.ndim == 2 else out
+    return resize_rows(lambda rows: values[rows], values.shape, size)
+
+
+def resize_rows(
+    read: Callable[[slice], FloatArray], shape: tuple[int, ...], size: int
+) -> FloatArray:
+    """As `resize` of an image that `read` gives by rows, so that it need never be whole as floats.
+
+    shape: of the whole image, (H, W) or (H, W, 3). The filter works across rows first, each by
+    itself, so the blocks do not show.
+    """
+    rows, columns = shape[:2]
+    method = Image.Resampling.BOX if size < rows else Image.Resampling.BILINEAR
+    narrow = np.empty((rows, size, *shape[2:]), np.float32)
+    step = max(1, BLOCK // columns)
+    for top in range(0, rows, step):
+        block = read(slice(top, min(top + step, rows)))
+        _scaled(block, narrow[top : top + step], method)
+    if rows == size:
+        return np.clip(narrow, 0.0, 1.0, out=narrow)
+    out = np.empty((size, size, *shape[2:]), np.float32)
+    _scaled(narrow, out, method)
+    return np.clip(out, 0.0, 1.0, out=out)
+
+
+def _scaled(values: FloatArray, out: FloatArray, method: Image.Resampling) -> None:
+    """Fill `out`, whose memory is in one piece, with `values` at its height and width."""
+    planes, filled = (array.reshape(*array.shape[:2], -1) for array in (values, out))
+    size = out.shape[1], out.shape[0]
+    for channel in range(planes.shape[2]):
+        plane = Image.fromarray(planes[..., channel])
+        filled[..., channel] = np.asarray(plane.resize(size, method))

@@ -8,12 +8,13 @@ flat plane; a roughness of 0.7; no metal. `metadata["defaults"]` names the maps 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from components.core.errors import UserError
 from components.core.materials.files import read_sidecar
-from components.core.materials.material import FloatArray, Material, resize
+from components.core.materials.material import FloatArray, Material, resize_rows
 from components.core.materials.names import category_of, map_files, words_of
 from components.core.materials.pixels import Raw, as_color, as_grey, read_raw
 from components.core.rendering.color import linear_to_srgb
@@ -22,6 +23,8 @@ DEFAULT_ROUGHNESS = 0.7
 DEFAULT_METALLIC = 0.0
 HEIGHT_RANGE = 0.06
 """The displacement, in sides of the tile, for which heights are made from normals."""
+COLOURED = ("albedo", "normal", "normal_dx", "packed")
+"""Maps whose channels are not averaged."""
 SHAPES = 0.02
 """How far the logarithms of two maps' aspect ratios may differ, as rounding makes them."""
 
@@ -39,12 +42,15 @@ def load_pbr_set(folder: Path, size: int | None = None) -> Material:
             f"{folder}: no albedo map found; expected a file named like albedo.png, *_Color.jpg "
             "or *_diff_1k.png"
         )
-    notes: list[str] = []
-    maps = {role: _read(role, file, notes) for role, file in files.items()}
-    _compare_sizes(folder, maps, files, notes)
-    maps = {role: _square(values) for role, values in maps.items()}
-    side = size or maps["albedo"].shape[0]
-    maps = {role: resize(values, side) for role, values in maps.items()}
+    told: dict[str, list[str]] = {}
+    shapes: dict[str, Shape] = {}
+    maps: dict[str, FloatArray] = {}
+    # One after the other, the albedo first, whose size may be that of all: they may be large.
+    for role in sorted(files, key=lambda role: role != "albedo"):
+        shapes[role], maps[role], told[role] = _read(role, files[role], size)
+        size = size or maps["albedo"].shape[0]
+    notes = [f"{files[role].name}: {note}" for role in files for note in told[role]]
+    _compare_sizes(folder, shapes, files, notes)
     if _is_normal_map(maps.get("metallic")):
         notes.append(f"{files['metallic'].name}: a normal map by its pixels, not used as metalness")
         normals = maps.pop("metallic")
@@ -59,44 +65,74 @@ def height_from_normals(normals: FloatArray) -> FloatArray:
     Frankot and Chellappa 1988: the least-squares surface, by division in the Fourier domain; it
     takes the map to tile. Mean 0.5.
     """
-    x, y, z = np.moveaxis(normals.astype(np.float64) * 2 - 1, -1, 0)
-    z = np.maximum(z, 0.1)
     rows, columns = normals.shape[:2]
     across = np.fft.fftfreq(columns)[None, :] * columns * 2 * np.pi
     down = np.fft.fftfreq(rows)[:, None] * rows * 2 * np.pi
-    # Slopes per side of the tile; rows run downwards and the normal's y upwards.
-    slope_x, slope_y = np.fft.fft2(-x / z), np.fft.fft2(y / z)
+    up = np.maximum(normals[..., 2].astype(np.float64) * 2 - 1, 0.1)
+    # Slopes per side of the tile; rows run downwards and the normal's y upwards. In place, for what
+    # is complex has four times the bytes of the map.
+    surface = np.fft.fft2(-(normals[..., 0].astype(np.float64) * 2 - 1) / up)
+    np.multiply(-1j * across, surface, out=surface)
+    slope = np.fft.fft2((normals[..., 1].astype(np.float64) * 2 - 1) / up)
+    del up
+    surface -= np.multiply(1j * down, slope, out=slope)
+    del slope
     square = across**2 + down**2
     square[0, 0] = 1.0
-    surface = (-1j * across * slope_x - 1j * down * slope_y) / square
+    surface /= square
+    del square
     surface[0, 0] = 0.0
     height = np.fft.ifft2(surface).real / HEIGHT_RANGE + 0.5
     return np.clip(height, 0.0, 1.0).astype(np.float32)
 
 
-def _read(role: str, file: Path, notes: list[str]) -> FloatArray:
-    """A map in [0, 1]; colours as sRGB. What might not be meant so goes to `notes`."""
+class Shape(NamedTuple):
+    """Of a map as its file has it, in pixels, and whether it is the same everywhere."""
+
+    high: int
+    wide: int
+    flat: bool
+
+
+def _read(role: str, file: Path, size: int | None) -> tuple[Shape, FloatArray, list[str]]:
+    """A map's shape, its centre square in [0, 1] at size × size or as it is, colours as sRGB, and
+    what might not be meant so."""
     raw = read_raw(file)
-    values, told = raw.values, list(raw.notes)
-    if role == "albedo":
-        told += _colours(raw)
-        if raw.linear:
+    low, high = raw.extremes()
+    rows, columns = raw.codes.shape[:2]
+    side = min(rows, columns)
+    top, left = (rows - side) // 2, (columns - side) // 2
+    outside = role in ("height", "depth") and (low < 0 or high > 1)
+
+    def read(part: slice) -> FloatArray:
+        values = raw.values(slice(top + part.start, top + part.stop))[:, left : left + side]
+        if role == "albedo" and raw.linear:
             values = linear_to_srgb(np.maximum(values, 0.0))
+        if outside:
+            values = (values - low) / (high - low) if high > low else np.full_like(values, 0.5)
+        return np.clip(values, 0.0, 1.0)
+
+    told = [*raw.notes, *_doubts(role, raw, low, high)]
+    square = (side, side, *raw.codes.shape[2:])
+    return Shape(rows, columns, low == high), resize_rows(read, square, size or side), told
+
+
+def _doubts(role: str, raw: Raw, low: float, high: float) -> list[str]:
+    """What might not be meant as it was read."""
+    told = _colours(raw) if role == "albedo" else []
     if role == "depth":
         told.append("a depth, so read as an inverted height")
     if role in ("height", "depth"):
-        low, high = float(values.min()), float(values.max())
         if low < 0 or high > 1:
             told.append(f"heights from {low:.3g} to {high:.3g} are brought to 0 to 1")
-            values = (values - low) / (high - low) if high > low else np.full_like(values, 0.5)
         elif high <= 0:
             told.append("black everywhere, so not used")
-    elif raw.floating and (values.min() < 0 or values.max() > 1):
-        told.append(f"values from {values.min():.3g} to {values.max():.3g} are cut to 0 to 1")
-    if values.shape[0] != values.shape[1]:
-        told.append(f"{values.shape[1]} x {values.shape[0]} pixels: the centre square is used")
-    notes += [f"{file.name}: {note}" for note in told]
-    return np.clip(values, 0.0, 1.0)
+    elif low < 0 or high > 1:
+        told.append(f"values from {low:.3g} to {high:.3g} are cut to 0 to 1")
+    rows, columns = raw.codes.shape[:2]
+    if rows != columns:
+        told.append(f"{columns} x {rows} pixels: the centre square is used")
+    return told
 
 
 def _colours(raw: Raw) -> list[str]:
@@ -108,25 +144,25 @@ def _colours(raw: Raw) -> list[str]:
         told.append("its header says gamma 1, so its colours are read as linear")
     elif raw.deep:
         told.append("has 16 bits, which some write linear; its colours are read as sRGB")
-    if raw.values.ndim == 2:
+    if raw.codes.ndim == 2:
         told.append("has one channel, so its colours are greys")
     return told
 
 
 def _compare_sizes(
-    folder: Path, maps: dict[str, FloatArray], files: dict[str, Path], notes: list[str]
+    folder: Path, shapes: dict[str, Shape], files: dict[str, Path], notes: list[str]
 ) -> None:
     """Tell of maps of other sizes than the albedo; UserError if one has another shape, for then
     nothing says which part of the one lies on which of the other."""
-    rows, columns = maps["albedo"].shape[:2]
-    for role, values in maps.items():
-        high, wide = values.shape[:2]
+    rows, columns, _ = shapes["albedo"]
+    for role, file in files.items():
+        high, wide, flat = shapes[role]
         if (high, wide) == (rows, columns):
             continue
         sizes = f"{wide} x {high} pixels, but the albedo {columns} x {rows}"
-        if abs(np.log(wide * rows / (high * columns))) > SHAPES and values.min() < values.max():
-            raise UserError(f"{folder}: {files[role].name} has {sizes}; expected maps of one shape")
-        notes.append(f"{files[role].name}: {sizes}: all are brought to one size")
+        if abs(np.log(wide * rows / (high * columns))) > SHAPES and not flat:
+            raise UserError(f"{folder}: {file.name} has {sizes}; expected maps of one shape")
+        notes.append(f"{file.name}: {sizes}: all are brought to one size")
 
 
 def _material(
@@ -135,7 +171,7 @@ def _material(
     albedo = as_color(maps["albedo"])
     full = np.ones(albedo.shape[:2], np.float32)
     packed = maps.get("packed")
-    grey = {role: as_grey(values) for role, values in maps.items()}
+    grey = {role: as_grey(values) for role, values in maps.items() if role not in COLOURED}
     if packed is not None and packed.ndim == 3:
         # Occlusion, roughness, metalness in the three channels.
         grey.setdefault("roughness", np.ascontiguousarray(packed[..., 1]))
@@ -185,11 +221,3 @@ def _is_normal_map(values: FloatArray | None) -> bool:
         return False
     red, green, blue = values.mean(axis=(0, 1))
     return bool(abs(red - 0.5) < 0.1 and abs(green - 0.5) < 0.1 and blue > 0.75)
-
-
-def _square(values: FloatArray) -> FloatArray:
-    """The centre square of a map."""
-    rows, columns = values.shape[:2]
-    side = min(rows, columns)
-    top, left = (rows - side) // 2, (columns - side) // 2
-    return np.ascontiguousarray(values[top : top + side, left : left + side])

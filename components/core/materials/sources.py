@@ -13,11 +13,12 @@ from typing import NamedTuple
 from components.core.catalogues.address import materials_folders
 from components.core.catalogues.item import set_aside
 from components.core.errors import UserError
+from components.core.materials.checks import checks
 from components.core.materials.material import Material
 from components.core.materials.names import map_files
 from components.core.materials.pbr_set import load_pbr_set
 from components.core.materials.photos import Rejected
-from components.core.platform.progress import track
+from components.core.platform.artifacts import hash_text
 
 log = logging.getLogger(__name__)
 
@@ -48,32 +49,34 @@ class Sets(NamedTuple):
     notes: list[Rejected]
 
 
-def usable_sets(*roots: Path) -> Sets:
+def usable_sets(*roots: Path, processes: int = 1, kept: Path | None = None) -> Sets:
     """The PBR sets at and below the folders, in their order, each looked into.
 
-    UserError if one of the folders has none that can be read. Nothing stays in memory.
+    kept: a folder for what is found, so that it is not looked for again (`checks`). UserError if
+    one of the folders has none that can be read. Nothing stays in memory.
     """
     sets = Sets([], [], [])
     for root in roots:
-        found = _usable_sets(root)
+        place = kept / hash_text(str(root.resolve())) if kept else None
+        found = _usable_sets(root, processes, place)
         sets.usable.extend(found.usable)
         sets.left_out.extend(found.left_out)
         sets.notes.extend(found.notes)
     return sets
 
 
-def _usable_sets(root: Path) -> Sets:
+def _usable_sets(root: Path, processes: int, kept: Path | None) -> Sets:
     notes: list[Rejected] = []
     usable: list[Path] = []
     left_out = [Rejected(root / name, reason) for name, reason in set_aside(root)]
-    for folder in track(material_sets(root), "checking materials"):
-        try:
-            told = load_pbr_set(folder).metadata.get("notes", [])
-            notes += [Rejected(folder, note) for note in told]
-            usable.append(folder)
-        except UserError as error:
-            log.warning("left out: %s", error)
-            left_out.append(Rejected(folder, str(error).removeprefix(f"{folder}: ")))
+    folders = material_sets(root)
+    for folder, found in zip(folders, checks(folders, processes, kept), strict=True):
+        if found.reason:
+            log.warning("left out: %s: %s", folder, found.reason)
+            left_out.append(Rejected(folder, found.reason))
+            continue
+        notes += [Rejected(folder, note) for note in found.notes]
+        usable.append(folder)
     if not usable:
         raise UserError(
             f"{root}: no material found; expected folders with an albedo map (albedo.png, "

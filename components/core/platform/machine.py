@@ -10,15 +10,16 @@ from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from components.core.platform.cores import cores
+
 PACKAGES = ("realmat", "torch", "diffusers", "peft", "open-clip-torch", "mitsuba", "mlflow", "kfp")
 
 
 def hardware() -> dict[str, str]:
     """The machine in words."""
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return {
-        "processor": f"{_processor()}, {cores} cores usable",
+        "processor": f"{_processor()}, {cores()} cores usable",
         "memory": f"{memory:.0f} GB",
         "accelerator": _accelerator(),
         "system": f"{platform.system()} {platform.release()}, Python {platform.python_version()}",

@@ -25,6 +25,7 @@ from components.core.catalogues.address import environments_folders
 from components.core.catalogues.item import set_aside
 from components.core.errors import UserError
 from components.core.materials.headers import refuse_bomb
+from components.core.materials.material import BLOCK
 
 FloatArray = NDArray[np.float32]
 
@@ -102,7 +103,8 @@ def load_environment(path: Path | str) -> Environment:
     # Lens corrections leave slightly negative pixels in otherwise good files.
     negative = int((radiance < 0).any(axis=-1).sum())
     notes = (f"{negative} pixels of negative radiance count as dark",) if negative else ()
-    return normalised(Environment(file.stem, resampled(np.maximum(radiance, 0.0)), notes))
+    np.maximum(radiance, 0.0, out=radiance)
+    return normalised(Environment(file.stem, resampled(radiance), notes))
 
 
 def load_environments(uri: str | Path) -> list[Environment]:
@@ -184,34 +186,39 @@ def resampled(radiance: FloatArray, height: int = HEIGHT, width: int = WIDTH) ->
     """
     rows, columns = radiance.shape[:2]
     repeat = max(1, -(-2 * height // rows)), max(1, -(-2 * width // columns))
-    fine = radiance.repeat(repeat[0], axis=0).repeat(repeat[1], axis=1).astype(np.float64)
-    rows, columns = fine.shape[:2]
+    fine_rows, fine_columns = rows * repeat[0], columns * repeat[1]
 
-    theta = (np.arange(rows) + 0.5) / rows * np.pi
+    theta = (np.arange(fine_rows) + 0.5) / fine_rows * np.pi
     node = theta / np.pi * (height - 1)
     hats = np.maximum(0.0, 1.0 - np.abs(np.arange(height)[:, None] - node)) * np.sin(theta)
     hats /= hats.sum(axis=1, keepdims=True)
 
-    edges = np.linspace(0, columns, width + 1)
-    total = np.concatenate([np.zeros((rows, 1, 3)), np.cumsum(fine, axis=1)], axis=1)
-    whole = np.minimum(edges.astype(int), columns - 1)
-    at_edges = total[:, whole] + (edges - whole)[None, :, None] * fine[:, whole]
-    boxes = np.diff(at_edges, axis=1) * (width / columns)
+    boxes = np.empty((fine_rows, width, 3))
+    # Sums in double precision of the image as a whole would take seventy bytes a pixel.
+    step = max(1, BLOCK // (8 * fine_columns))
+    for top in range(0, rows, step):
+        block = radiance[top : top + step].repeat(repeat[0], axis=0).repeat(repeat[1], axis=1)
+        boxes[top * repeat[0] :][: len(block)] = _means(block.astype(np.float64), width)
     return np.einsum("Hh,hwc->Hwc", hats, boxes).astype(np.float32)
+
+
+def _means(rows: NDArray[np.float64], width: int) -> NDArray[np.float64]:
+    """(h, width, 3) means of (h, w, 3) over `width` equal parts of each row."""
+    columns = rows.shape[1]
+    edges = np.linspace(0, columns, width + 1)
+    total = np.concatenate([np.zeros((len(rows), 1, 3)), np.cumsum(rows, axis=1)], axis=1)
+    whole = np.minimum(edges.astype(int), columns - 1)
+    at_edges = total[:, whole] + (edges - whole)[None, :, None] * rows[:, whole]
+    return np.diff(at_edges, axis=1) * (width / columns)
 
 
 def _read(file: Path) -> FloatArray:
     """(h, w, 3) float32 of a .hdr or .exr file; UserError when it is damaged."""
-    from components.core.rendering.threads import threads_for_files
-    from components.core.rendering.variant import mitsuba
+    from components.core.rendering.floats import read_floats
 
-    mi = mitsuba()
     refuse_bomb(file)
     try:
-        with threads_for_files():
-            bitmap = mi.Bitmap(str(file))
-        bitmap = bitmap.convert(mi.Bitmap.PixelFormat.RGB, mi.Struct.Type.Float32, srgb_gamma=False)
-        radiance = np.array(bitmap, dtype=np.float32)
+        radiance = read_floats(file, rgb=True)
     except (RuntimeError, ValueError, OSError) as error:
         raise UserError(
             f"{file}: not a readable environment ({_first_line(error)}); expected a complete "

@@ -19,6 +19,7 @@ from components.core.platform.config_types import Rendering
 from components.core.rendering.batch import Light
 from components.core.rendering.environments import load_environments
 from components.core.rendering.threads import prepare_with_share
+from components.core.rendering.variant import see_one_gpu
 from components.core.rendering.workers import Failed, Workers
 
 Grid = npt.NDArray[np.float32]
@@ -42,10 +43,16 @@ def prepare_renderer(rendering: Rendering, environments: str) -> Callable[[Job],
     return work
 
 
+def _prepare_on(gpu: int, prepare: Callable[[], Callable[[Job], Image]]) -> Callable[[Job], Image]:
+    see_one_gpu(gpu)
+    return prepare()
+
+
 class RenderPool:
     """Renders grids in `count` processes; use as a context manager.
 
-    timeout: seconds for one rendering.
+    timeout: seconds for one rendering. gpu: which of the GPUs that this process sees they render
+    on, the training process's own; None leaves it to Dr.Jit, which takes the first, if any.
     failures: the reasons of all that failed so far.
     """
 
@@ -56,8 +63,11 @@ class RenderPool:
         count: int,
         timeout: float,
         prepare: Callable[[Rendering, str], Callable[[Job], Image]] = prepare_renderer,
+        gpu: int | None = None,
     ) -> None:
         work = partial(prepare_with_share, count, partial(prepare, rendering, environments))
+        if gpu is not None:
+            work = partial(_prepare_on, gpu, work)
         self._workers = Workers[Job, Image](work, count=count, timeout=timeout)
         self.failures: list[str] = []
 

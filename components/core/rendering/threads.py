@@ -12,23 +12,36 @@ import os
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
+from components.core.platform.cores import cores
+
 Prepared = TypeVar("Prepared")
 
 
-def cores() -> int:
-    """The cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def share(processes: int = 1) -> int:
+    """The rendering threads of each of so many processes, which together have one a core.
+
+    Training processes on one machine (torchrun's LOCAL_WORLD_SIZE) have as many each of their own.
+    """
+    return max(1, cores() // (processes * int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
 
 
 def prepare_with_share(processes: int, prepare: Callable[[], Prepared]) -> Prepared:
-    """`prepare()` in one of so many processes, which together have a rendering thread a core.
+    """`prepare()` in one of so many processes, with its share of the threads.
 
     For processes of their own, because the number stays.
     """
     # Where it does not load, `prepare` says so.
     with contextlib.suppress(ImportError):
-        importlib.import_module("drjit").set_thread_count(max(1, cores() // processes))
+        importlib.import_module("drjit").set_thread_count(share(processes))
     return prepare()
+
+
+def keep_to_share() -> None:
+    """Have no more threads than this process's share, where Dr.Jit made one for each core that the
+    machine has."""
+    drjit = importlib.import_module("drjit")
+    if drjit.thread_count() > share():
+        drjit.set_thread_count(share())
 
 
 @contextlib.contextmanager

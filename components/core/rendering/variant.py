@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from components.core.errors import UserError
+from components.core.rendering.threads import keep_to_share
 
 CUDA = "cuda_ad_rgb"
 LLVM = "llvm_ad_rgb"
@@ -62,6 +63,7 @@ def mitsuba() -> Any:
     module = importlib.import_module("mitsuba")
     if module.variant() != variant:
         module.set_variant(variant)
+        keep_to_share()
     return module
 
 
@@ -89,6 +91,13 @@ def select_variant() -> str:
         f"{LIBRARY_VARIABLE}={given} does not work" if given else "versions 17 and later work",
     )
     return SCALAR
+
+
+def see_one_gpu(number: int) -> None:
+    """Let this process see GPU `number` alone, of those that it may: Dr.Jit renders on the first
+    that it sees. For a process that has not used CUDA yet."""
+    visible = os.environ.get(DEVICES_VARIABLE)
+    os.environ[DEVICES_VARIABLE] = visible.split(",")[number] if visible else str(number)
 
 
 def traced(module: Any) -> bool:

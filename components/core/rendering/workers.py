@@ -22,7 +22,7 @@ from types import TracebackType
 from typing import Any, Generic, TypeVar
 
 from components.core.errors import UserError
-from components.core.rendering.threads import cores
+from components.core.platform.cores import cores
 
 LIFETIME = 2000
 ATTEMPTS = 2

@@ -91,6 +91,26 @@ def test_more_than_a_few_such_items_stop_it(tmp_path: Path) -> None:
     assert not list(tmp_path.glob("choice*"))
 
 
+def test_a_catalogue_that_offers_too_few_is_refused_and_nothing_is_kept(tmp_path: Path) -> None:
+    """With one item of 200, training would go on under one light, and at every later start."""
+    shop = Shop(1)
+    with pytest.raises(UserError, match=r"Shop: 1 of the 200 items.* at most 1$"):
+        collect(shop, tmp_path, 200, seed=0)
+    assert shop.fetched == []
+    assert not list(tmp_path.glob("choice*"))
+    assert len(names(collect(Shop(300), tmp_path, 200, seed=0))) == 200
+
+
+def test_a_few_items_that_are_not_offered_are_told_at_every_use(tmp_path: Path) -> None:
+    folder = collect(Shop(39, frozenset({"item004"})), tmp_path, 40, seed=0)
+    again = collect(Shop(0), tmp_path, 40, seed=0)
+    assert (again, len(names(again))) == (folder, 38)
+    assert set_aside(again) == [
+        ("item004", "item004: it is broken"),
+        ("", "Shop: 39 of the 40 items asked for are offered"),
+    ]
+
+
 def test_what_is_merely_out_of_reach_is_never_set_aside(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="item004: no connection"):
         collect(Shop(40, far=frozenset({"item004"})), tmp_path, 40, seed=0)

@@ -27,6 +27,7 @@ from components.core.rendering.batch import Light, draw_lights
 from components.core.rendering.environments import load_environments
 from components.core.rendering.pool import RenderPool
 from components.core.rendering.scene import Renderer
+from tests.core.rendering.meshes import mesh_of
 
 MATERIALS = 32
 REPEATS = 5
@@ -52,7 +53,7 @@ def best(work: Callable[[], object]) -> float:
 @pytest.mark.parametrize("size", [64, 256])
 def test_processes_on_all_cores_against_threads_of_one_process(size: int) -> None:
     """The live scene uses every core by itself; the workers are a process a core."""
-    rendering = Rendering(size=size, spp=16, mesh_resolution=min(size, 128))
+    rendering = Rendering(size=size, spp=16, mesh_resolution=mesh_of(size))
     environments = load_environments("")
     lights = draw_lights(MATERIALS, len(environments), np.random.default_rng(0))
     # So that neither pays for a change of the environment.

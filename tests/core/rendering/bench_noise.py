@@ -30,12 +30,11 @@ from components.core.rendering.batch import draw_lights
 from components.core.rendering.environments import load_environments
 from components.core.rendering.interleaved import NAME as INTERLEAVED
 from components.core.rendering.scene import Renderer
-from pipelines.recipe import load_recipe
+from tests.core.rendering.meshes import RECIPES, mesh_of, rendering_of
 
 MATERIALS = 32
 ROUNDS = {64: (3, 3), 128: (2, 3), 256: (1, 3), 512: (1, 2)}
 """(lights, seeds) by size: large images cost more and are less noisy."""
-RECIPES = ("laptop", "paper")
 FOLDER = Path("runs/bench")
 PICTURE = Path(".github/pictures/render-noise.png")
 Score = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
@@ -43,9 +42,11 @@ Score = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 
 @dataclass(frozen=True)
 class Setting:
-    """What a rendering costs: size of the image, samples a pixel, depth of paths, sampler."""
+    """What a rendering costs: size of the image, cells along the side of the mesh, samples a pixel,
+    depth of paths, sampler."""
 
     size: int
+    mesh: int
     spp: int
     depth: int
     sampler: str = "multijitter"
@@ -53,13 +54,19 @@ class Setting:
 
     def __str__(self) -> str:
         square = f" {self.interleave}" if self.sampler == INTERLEAVED else ""
-        return f"{self.size}², {self.spp} spp, depth {self.depth}, {self.sampler}{square}"
+        return (
+            f"{self.size}², mesh {self.mesh}, {self.spp} spp, depth {self.depth}, "
+            f"{self.sampler}{square}"
+        )
 
     @classmethod
     def of(cls, recipe: str) -> "Setting":
         """That of a recipe."""
-        found = load_recipe(recipe).shared.rendering
-        return cls(found.size, found.spp, found.max_depth, found.sampler, found.interleave)
+        found = rendering_of(recipe)
+        return cls(
+            found.size, found.mesh_resolution, found.spp, found.max_depth, found.sampler,
+            found.interleave,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -83,7 +90,7 @@ class Row:
 
     def __str__(self) -> str:
         return (
-            f"{self.setting!s:40s} {self.milliseconds:9.1f} {self.faster:9.1f} "
+            f"{self.setting!s:50s} {self.milliseconds:9.1f} {self.faster:9.1f} "
             f"{self.noise:13.3f} {self.spearman:9.4f}"
         )
 
@@ -103,12 +110,15 @@ SAMPLERS = ("independent", "stratified", "ldsampler", "orthogonal")
 
 def settings(size: int) -> list[Setting]:
     """The reference first, then candidates and what the recipes have."""
-    found = [Setting(size, 64, 8), *(Setting(size, *each) for each in CANDIDATES[size])]
+    mesh = mesh_of(size)
+    found = [Setting(size, mesh, *each) for each in ((64, 8), *CANDIDATES[size])]
     if size == 128:
-        found += [Setting(size, 25 if name == "orthogonal" else 16, 3, name) for name in SAMPLERS]
+        found += [
+            Setting(size, mesh, 25 if name == "orthogonal" else 16, 3, name) for name in SAMPLERS
+        ]
     squares = dict.fromkeys((size // 64, min(2, size // 64)))
     found += [
-        Setting(size, spp, 3, INTERLEAVED, square)
+        Setting(size, mesh, spp, 3, INTERLEAVED, square)
         for square, spp in itertools.product(squares, INTERLEAVED_SPP[size])
     ]
     found += [setting for setting in map(Setting.of, RECIPES) if setting.size == size]
@@ -132,10 +142,9 @@ def scores(
     setting: Setting, materials: list[Material], score: Score
 ) -> tuple[NDArray[np.float32], float]:
     """Scores (lights, seeds, materials), and the seconds of processor time an image takes."""
-    mesh = min(setting.size, 128)
     renderer = Renderer(
-        setting.size, setting.spp, mesh, 0.06, max_depth=setting.depth, sampler=setting.sampler,
-        interleave=setting.interleave,
+        setting.size, setting.spp, setting.mesh, 0.06, max_depth=setting.depth,
+        sampler=setting.sampler, interleave=setting.interleave,
     )  # fmt: skip
     environments = load_environments("")
     lights, seeds = ROUNDS[setting.size]
@@ -171,9 +180,9 @@ def compared(
 @pytest.mark.parametrize("size", ROUNDS)
 def test_noise_of_the_score_by_setting(score: Score, size: int) -> None:
     rng = np.random.default_rng(size)
-    materials = [sample(CATEGORIES[i % 16], rng, min(size, 256)) for i in range(MATERIALS)]
+    materials = [sample(CATEGORIES[i % 16], rng, size) for i in range(MATERIALS)]
     rows = []
-    print(f"{'setting':40s} {'CPU ms':>9s} {'speed-up':>9s} {'noise/spread':>13s} {'Spearman':>9s}")
+    print(f"{'setting':50s} {'CPU ms':>9s} {'speed-up':>9s} {'noise/spread':>13s} {'Spearman':>9s}")
     for number, setting in enumerate(settings(size)):
         found, duration = scores(setting, materials, score)
         if number == 0:
@@ -199,7 +208,11 @@ def kept(size: int) -> list[Row]:
     """What `keep` has of a size."""
     file = FOLDER / f"noise-{size}.json"
     found = json.loads(file.read_text()) if file.exists() else []
-    return [Row(**{**row, "setting": Setting(**row["setting"])}) for row in found]
+    rows = []
+    for row in found:
+        setting = {"mesh": min(size, 128), **row["setting"]}  # what earlier ones had, unsaid
+        rows.append(Row(**{**row, "setting": Setting(**setting)}))
+    return rows
 
 
 def save_plot(rows: list[Row]) -> None:

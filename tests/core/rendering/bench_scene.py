@@ -19,6 +19,7 @@ from components.core.rendering.color import to_srgb_uint8
 from components.core.rendering.environments import load_environments
 from components.core.rendering.scene import Renderer
 from components.core.rendering.variant import mitsuba
+from tests.core.rendering.meshes import mesh_of
 
 MATERIALS, ROUNDS = 16, 3
 
@@ -37,7 +38,8 @@ def test_total_time_over_pure_rendering(size: int, spp: int, maps: int) -> None:
     materials = [sample(CATEGORIES[i % 16], rng, maps) for i in range(MATERIALS)]
     environments = load_environments("")
     clip = ClipFeatures.load("small")
-    renderer = Renderer(size, spp, mesh_resolution=min(maps, 128), max_depth=3)
+    mesh = mesh_of(size)
+    renderer = Renderer(size, spp, mesh_resolution=mesh, max_depth=3)
     renderer.render(materials[0], environments[0])
     scene = renderer._sky
     assert scene is not None
@@ -56,7 +58,7 @@ def test_total_time_over_pure_rendering(size: int, spp: int, maps: int) -> None:
         scene.light_from(environments[-1 - number], float(number))
         scene.parameters.update()
 
-    def mesh(number: int) -> None:
+    def shape(number: int) -> None:
         scene._wear(materials[number])
         scene.parameters.update()
 
@@ -66,7 +68,7 @@ def test_total_time_over_pure_rendering(size: int, spp: int, maps: int) -> None:
         "pure": lambda n: np.array(mi.render(scene.scene, seed=n, spp=spp)),
         "replayed": lambda n: scene._render(n, (materials[n].size, environments[0].radiance.shape)),
         "light": light,
-        "maps and mesh": mesh,
+        "maps and mesh": shape,
         "tone mapping": lambda _: to_srgb_uint8(linear),
         "CLIP": lambda _: clip.images(to_srgb_uint8(linear)[None]),
     }
@@ -78,8 +80,8 @@ def test_total_time_over_pure_rendering(size: int, spp: int, maps: int) -> None:
     found = np.min(rounds, axis=0).mean(axis=0)  # (parts, wall and processor)
     ratio = found[0] / found[1]
     print(
-        f"\n{size}², {spp} spp, maps {maps}²: over plain mi.render {ratio[0]:.2f} by wall time, "
-        f"{ratio[1]:.2f} by processor time (aim at 256²: 1.15); milliseconds:"
+        f"\n{size}², {spp} spp, maps {maps}², mesh {mesh}²: over plain mi.render {ratio[0]:.2f} by "
+        f"wall time, {ratio[1]:.2f} by processor time (aim at 256²: 1.15); milliseconds:"
     )
     for name, (wall, processor) in zip(parts, found, strict=True):
         print(f"  {name:14s} wall {wall:7.1f}  processor {processor:7.1f}")

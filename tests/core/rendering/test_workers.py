@@ -13,8 +13,9 @@ import pytest
 
 from components.core.errors import UserError
 from components.core.materials.library.catalogue import sample
+from components.core.platform.cores import cores
 from components.core.rendering import workers as module
-from components.core.rendering.threads import cores, prepare_with_share
+from components.core.rendering.threads import prepare_with_share
 from components.core.rendering.workers import Failed, Workers
 
 
@@ -112,6 +113,16 @@ def test_processes_share_the_cores_and_threads_do_not_show() -> None:
     counts, images = zip(*[zip(*answers, strict=True) for answers in found], strict=True)
     assert counts == ((cores(),) * 4, (1,) * 4)
     assert images[0] == images[1]
+
+
+def test_what_renders_in_a_training_process_leaves_cores_to_the_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", str(cores()))
+    with Workers[int, tuple[int, bytes]](threads, count=1) as workers:
+        ((_, answer),) = workers.run([0])
+    assert not isinstance(answer, Failed)
+    assert answer[0] == 1
 
 
 def hung() -> Callable[[np.ndarray], int]:
