@@ -22,6 +22,13 @@ class Config(BaseModel, frozen=True, extra="forbid"):
     rank: int = Field(4, ge=1, description="Rank of the LoRA matrices.")
     learning_rate: float = Field(3e-4, gt=0, description="Fixed learning rate of AdamW.")
     weight_decay: float = Field(1e-4, ge=0, description="Weight decay of AdamW.")
+    adam_epsilon: float = Field(
+        1e-8,
+        gt=0,
+        description="AdamW divides by each gradient's usual size and this. Where it is far larger "
+        "than the gradients, steps are proportional to them, as in SGD with momentum: the "
+        "learning rate then counts in units of it.",
+    )
     max_gradient_norm: float = Field(1.0, gt=0, description="Gradients are clipped to this norm.")
     epochs: int = Field(110, ge=1, description="Rounds of sampling followed by an update.")
     samples_per_epoch: int = Field(

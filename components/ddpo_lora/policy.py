@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
+from components.core.diffusion.denoiser import PromptEmbeds
 from components.core.diffusion.model import TextToImage
 from components.core.diffusion.sampler import sample
 from components.ddpo_lora.config import Config
@@ -29,6 +30,10 @@ class Policy:
         self._embeds = EncodedPrompts(model, prompts)
         self.deviations = trainable_steps(model, config.steps, config.smallest_deviation)
 
+    def embeds(self, prompts: Sequence[str]) -> PromptEmbeds:
+        """What the text encoders made of each."""
+        return self._embeds[prompts]
+
     def roll_out(
         self,
         prompts: Sequence[str],
@@ -45,7 +50,7 @@ class Policy:
             group = config.samples_per_prompt if config.branch else 1
         return roll_out(
             self.model,
-            self._embeds[prompts],
+            self.embeds(prompts),
             prompts,
             seeds,
             path,
@@ -61,7 +66,7 @@ class Policy:
         with autocast(self.model, config.precision):
             return sample(
                 self.model,
-                self._embeds[prompts],
+                self.embeds(prompts),
                 seeds,
                 steps=config.steps,
                 guidance=config.guidance,

@@ -61,6 +61,7 @@ class Update:
         self.optimizer = torch.optim.AdamW(
             self.parameters.values(),
             lr=config.learning_rate,
+            eps=config.adam_epsilon,
             weight_decay=config.weight_decay,
             fused=model.device.type == "cuda",
         )

@@ -155,12 +155,19 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, default=3, help="trainings of each way")
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--samples", type=int, default=48, help="of a held-out measurement")
-    parser.add_argument("--pictures", type=int, default=128, help="of each kind, for a scorer")
+    parser.add_argument("--json", action="store_true")
+    add_artifacts(parser)
+    return parser.parse_args(arguments)
+
+
+def add_artifacts(parser: argparse.ArgumentParser) -> None:
+    """The options that `collaborators` reads."""
     parser.add_argument("--model", type=Path, help='artifact "diffusion-model"')
     parser.add_argument("--reward", type=Path, help='artifact "realism-scorer"')
     parser.add_argument("--prompts", type=Path, help='artifact "prompts"')
-    parser.add_argument("--json", action="store_true")
-    return parser.parse_args(arguments)
+    parser.add_argument(
+        "--pictures", type=int, default=128, help="of each kind, for a scorer that is made"
+    )
 
 
 def collaborators(given: argparse.Namespace, config: Config) -> tuple[str, RealismReward, Prompts]:
