@@ -60,6 +60,9 @@ def model_card(config: Config, origin: Mapping[str, Any], metrics: Mapping[str, 
             if key in metrics and key in metrics["gold"]
         ),
         "",
+        "Reward and gold scorer have no training image in common; over generated test images they",
+        f"correlate by {metrics['agreement']:.2f}.",
+        "",
         f"Standard deviation among similar photographs: {tv['std_with']:.3f} with total variation, "
         f"{tv['std_without']:.3f} without (divided by the range of all scores: "
         f"{tv['std_with_normalised']:.3f} and {tv['std_without_normalised']:.3f}).",

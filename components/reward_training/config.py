@@ -10,6 +10,12 @@ class Config(BaseModel, frozen=True, extra="forbid"):
     clip: str = Field("small", description="CLIP model whose features the reward reads.")
     device: str = Field("auto", pattern="^(auto|cpu|cuda)$", description="Where to compute.")
     learning_rate: float = Field(1e-3, gt=0, description="Learning rate of the linear layer.")
+    weight_decay: float = Field(
+        0.0,
+        ge=0,
+        description="AdamW's weight decay of the linear layer. With a few hundred labels a large "
+        "one makes scorers of different items agree about the samples of a prompt.",
+    )
     batch_size: int = Field(64, ge=2, description="Images in one step.")
     steps: int = Field(3000, ge=1, description="Steps of training of each scorer.")
     mse_weight: float = Field(1.0, ge=0, description="Lambda 1 of equation 5.")

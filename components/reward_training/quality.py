@@ -74,6 +74,17 @@ def ablation(with_tv: LinearScorer, without_tv: LinearScorer, data: TestData) ->
     return found
 
 
+def agreement(first: LinearScorer, second: LinearScorer, features: Features) -> float:
+    """Pearson's correlation of two scorers over items (N, D); 0 if one tells none apart.
+
+    Of two that trained on different items it says how much of a score is more than coincidence.
+    """
+    scores = np.stack([first(features), second(features)])
+    if len(features) < 2 or not scores.std(axis=1).all():
+        return 0.0
+    return float(np.corrcoef(scores)[0, 1])
+
+
 def rounded(values: Mapping[str, float]) -> dict[str, float]:
     """Five digits after the point are more than the data carry."""
     return {name: round(value, 5) for name, value in values.items()}

@@ -35,7 +35,13 @@ from components.reward_training.preferences import (
     bradley_terry,
     read_preferences,
 )
-from components.reward_training.quality import TestData, ablation, rounded, section_6_1
+from components.reward_training.quality import (
+    TestData,
+    ablation,
+    agreement,
+    rounded,
+    section_6_1,
+)
 from components.reward_training.variation import nearest, nearest_within, total_variation
 from components.reward_training.views import views
 
@@ -109,6 +115,8 @@ def write(
     test, real_items = test_data(config, data, pictures, clip)
     metrics: dict[str, Any] = rounded(section_6_1(scorers["reward"], test))
     metrics["gold"] = rounded(section_6_1(scorers["gold"], test))
+    alike = agreement(scorers["reward"], scorers["gold"], test.synthetic)
+    metrics |= rounded({"agreement": alike})
     metrics["tv"] = rounded(ablation(scorers["reward"], scorers["reward_without_tv"], test))
     if pairs is not None and len(pairs.of("test")):
         test_pairs, reward = pairs.of("test"), scorers["reward"]
@@ -185,6 +193,7 @@ def train(
         steps=config.steps,
         batch=config.batch_size,
         learning_rate=config.learning_rate,
+        weight_decay=config.weight_decay,
         start=float(label.mean()),
         seed=derive_seed(config.seed, "reward_training", split),
         on_progress=lambda step, value: tracker.log_metrics({f"{name}_loss": value}, step),

@@ -2,6 +2,7 @@
 
     python -m tests.benchmarks.ddpo_learning                            # windows against all steps
     python -m tests.benchmarks.ddpo_learning --ways all direct --seeds 1
+    python -m tests.benchmarks.ddpo_learning --set learning_rate=1e-3
     S=runs/laptop/store; python -m tests.benchmarks.ddpo_learning --ways mixed --epochs 15 \\
         --samples 64 --model $S/sdxl_finetune/*/ --reward $S/reward_training/*/ \\
         --prompts $S/prompt_selection/*/                    # the laptop recipe with three seeds
@@ -11,7 +12,8 @@ a run's artifacts if they are given. Without, the model is the shipped small one
 tells stand-ins for photographs from renderings of the model's own samples, as reward_training's
 does, from fewer of them; the gold scorer is fitted to others. Every way and seed begins with the
 same model, prompts and reward. Reported are the changes of the held-out reward and of the gold
-score with their paired 95 % intervals, and the seconds of training alone.
+score with their paired 95 % intervals, what is left of the samples' diversity, and the seconds of
+training alone.
 """
 
 from __future__ import annotations
@@ -54,6 +56,7 @@ WAYS: dict[str, dict[str, Any]] = {
     "all": EVERY,
     "window": EVERY | {"window": 2},
     "mixed": {"window": 2, "window_stride": 2, "branch": True},
+    "joined": {"window": 2, "window_stride": 3, "branch": True},
     "direct": EVERY | {"method": "direct", "learning_rate": 1e-3, "one_pass": False},
 }
 MAP_SIZE = 64
@@ -61,7 +64,8 @@ MAP_SIZE = 64
 
 @dataclass(frozen=True)
 class Outcome:
-    """Of one training; the changes' intervals are over the held-out samples."""
+    """Of one training; the changes' intervals are over the held-out samples. diversity: the share
+    that is left of their mean distance."""
 
     way: str
     seed: int
@@ -73,6 +77,7 @@ class Outcome:
     gold_change: float
     gold_low: float
     gold_high: float
+    diversity: float
 
 
 def reinforce(
@@ -92,7 +97,8 @@ def reinforce(
         for bound in ("", "_low", "_high")
     ]
     samples = given.epochs * given.samples_per_epoch
-    return Outcome(way, seed, samples, seconds - spent, *changes)
+    kept = last["heldout_diversity"] / history[0]["heldout_diversity"]
+    return Outcome(way, seed, samples, seconds - spent, *changes, kept)
 
 
 def draw(count: int, rng: np.random.Generator, *, heldout: bool) -> list[str]:
@@ -155,6 +161,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, default=3, help="trainings of each way")
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--samples", type=int, default=48, help="of a held-out measurement")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="changes")
     parser.add_argument("--json", action="store_true")
     add_artifacts(parser)
     return parser.parse_args(arguments)
@@ -193,7 +200,8 @@ def main(arguments: list[str] | None = None) -> list[Outcome]:
         "epochs": given.epochs, "heldout_every": given.epochs, "heldout_samples": given.samples,
         "strips_every": 0,
     }  # fmt: skip
-    config = load_recipe("laptop").ddpo_lora.model_copy(update=changes)
+    recipe = load_recipe("laptop", [f"ddpo_lora.{change}" for change in given.changes])
+    config = recipe.ddpo_lora.model_copy(update=changes)
     model, reward, prompts = collaborators(given, config)
     outcomes = []
     for seed in range(given.seeds):
@@ -207,9 +215,14 @@ def main(arguments: list[str] | None = None) -> list[Outcome]:
         return outcomes
     for way in given.ways:
         own = [one for one in outcomes if one.way == way]
-        change, gold = (np.mean([getattr(o, k) for o in own]) for k in ("change", "gold_change"))
-        seconds = np.mean([one.seconds for one in own])
-        print(f"{way:7} mean: held-out {change:+.4f}, gold {gold:+.4f}, {seconds:.1f} s")
+        change, gold, kept, seconds = (
+            np.mean([getattr(one, key) for one in own])
+            for key in ("change", "gold_change", "diversity", "seconds")
+        )
+        print(
+            f"{way:7} mean: held-out {change:+.4f}, gold {gold:+.4f}, diversity {kept:.1%} kept, "
+            f"{seconds:.1f} s"
+        )
     return outcomes
 
 
@@ -218,7 +231,8 @@ def line(one: Outcome) -> str:
     return (
         f"{one.way:7} seed {one.seed}: held-out {one.change:+.4f} ({one.low:+.4f} to "
         f"{one.high:+.4f}), gold {one.gold_change:+.4f} ({one.gold_low:+.4f} to "
-        f"{one.gold_high:+.4f}), {one.seconds:.1f} s for {one.samples} samples"
+        f"{one.gold_high:+.4f}), diversity {one.diversity:.1%} kept, {one.seconds:.1f} s for "
+        f"{one.samples} samples"
     )
 
 

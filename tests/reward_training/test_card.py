@@ -4,7 +4,7 @@ from components.reward_training.card import label_origin, model_card
 from components.reward_training.config import Config
 
 METRICS = {
-    "real_mean": 0.7, "synthetic_mean": 0.4, "holdout_auc": 0.98,
+    "real_mean": 0.7, "synthetic_mean": 0.4, "holdout_auc": 0.98, "agreement": 0.834,
     "gold": {"real_mean": 0.6, "synthetic_mean": 0.5, "holdout_auc": 0.9},
     "tv": {"std_with": 0.03, "std_without": 0.074, "std_with_normalised": 0.05,
            "std_without_normalised": 0.09},
@@ -31,6 +31,7 @@ def test_data_agreement_and_measures_stand_in_the_card() -> None:
     assert "label studio user 1 (7 judgements)" in text
     assert "| AUC, photographs against generated | 0.980 | 0.900 |" in text
     assert "0.030 with total variation, 0.074 without" in text
+    assert "correlate by 0.83" in text
     assert "realistic against unrealistic" not in text  # was not measured here
 
 

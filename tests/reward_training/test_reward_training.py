@@ -12,6 +12,7 @@ from components.core.platform.tracking import NullTracker
 from components.core.realism.linear import auc, fit_linear
 from components.core.realism.scorer import LinearScorer
 from components.reward_training.config import Config
+from components.reward_training.quality import agreement
 from components.reward_training.stage import Labelled, train, write
 from components.reward_training.variation import nearest, nearest_within, total_variation
 from components.reward_training.views import views
@@ -92,6 +93,7 @@ def test_real_and_synthetic_are_told_apart_on_unseen_materials(metrics: dict) ->
     assert metrics["holdout_auc"] > 0.95
     assert metrics["gold"]["holdout_auc"] > 0.95
     assert metrics["real_mean"] > metrics["synthetic_mean"]
+    assert 0.5 < metrics["agreement"] <= 1
     assert 0 <= metrics["synthetic_mean_normalised"] < metrics["real_mean_normalised"] <= 1
 
 
@@ -130,6 +132,43 @@ def test_joining_the_sets_draws_their_scores_together() -> None:
         real = given.photograph[given.split == "test"]
         gap[within] = float(scores[real].mean() - scores[~real].mean())
     assert 0 < gap[False] < 0.9 * gap[True]
+
+
+def test_with_weight_decay_scorers_of_different_items_agree_about_others() -> None:
+    """As in CLIP's features, few factors move many dimensions: without it, each scorer's weights
+    hang on what its own few items happen to have in the rest."""
+    rng = np.random.default_rng(3)
+    mixing = rng.normal(size=(4, 96))
+
+    def draw(count: int) -> tuple[np.ndarray, np.ndarray]:
+        factors = rng.normal(size=(count, 4))
+        x = factors @ mixing + rng.normal(size=(count, 96))
+        return unit(x), (factors[:, 0] + rng.normal(size=count) > 0).astype(np.int64)
+
+    x, label = draw(240)
+    known = Labelled(x, label, label == 1, np.arange(240), np.repeat(["reward", "gold"], 120))
+    others, realistic = draw(2000)
+
+    def measured(weight_decay: float) -> tuple[float, float]:
+        config = Config(steps=1000, weight_decay=weight_decay)
+        mine, theirs = (
+            train(config, known, None, name, 0.0, name, NullTracker())
+            for name in ("reward", "gold")
+        )
+        scores = mine(others)
+        right = auc(scores[realistic == 1], scores[realistic == 0])
+        return agreement(mine, theirs, others), right
+
+    (agreeing, right), (before, right_before) = measured(30.0), measured(0.0)
+    assert agreeing > before + 0.1
+    assert right > right_before
+
+
+def test_agreement_is_a_correlation_and_0_where_nothing_is_told_apart() -> None:
+    x = np.eye(3, dtype=np.float32)
+    first, turned = (LinearScorer(np.float32(w), 0.0) for w in ([1, 2, 3], [6, 4, 2]))
+    assert agreement(first, turned, x) == pytest.approx(-1)
+    assert agreement(first, LinearScorer(np.zeros(3, np.float32), 0.5), x) == 0
 
 
 def test_one_kind_of_label_only_is_a_sentence(tmp_path: Path) -> None:
