@@ -3,8 +3,8 @@
     python -m tests.benchmarks.ddpo_learning                            # windows against all steps
     python -m tests.benchmarks.ddpo_learning --ways all direct --seeds 1
     python -m tests.benchmarks.ddpo_learning --set learning_rate=1e-3
-    S=runs/laptop/store; python -m tests.benchmarks.ddpo_learning --ways mixed --epochs 15 \\
-        --samples 64 --model $S/sdxl_finetune/*/ --reward $S/reward_training/*/ \\
+    S=runs/laptop/store; python -m tests.benchmarks.ddpo_learning --ways mixed --epochs 18 \\
+        --samples 256 --model $S/sdxl_finetune/*/ --reward $S/reward_training/*/ \\
         --prompts $S/prompt_selection/*/                    # the laptop recipe with three seeds
 
 The laptop recipe's settings, the real renderer and the shipped CLIP. Model, reward and prompts are
