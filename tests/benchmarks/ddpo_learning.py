@@ -3,12 +3,11 @@
     python -m tests.benchmarks.ddpo_learning                            # windows against all steps
     python -m tests.benchmarks.ddpo_learning --ways all direct --seeds 1
     python -m tests.benchmarks.ddpo_learning --set learning_rate=1e-3
-    S=runs/laptop/store; python -m tests.benchmarks.ddpo_learning --ways mixed --epochs 18 \\
-        --samples 256 --model $S/sdxl_finetune/*/ --reward $S/reward_training/*/ \\
-        --prompts $S/prompt_selection/*/                    # the laptop recipe with three seeds
+    python -m tests.benchmarks.ddpo_learning --run runs/laptop --ways mixed --epochs 15 \\
+        --samples 256                                       # the laptop recipe with three seeds
 
 The laptop recipe's settings, the real renderer and the shipped CLIP. Model, reward and prompts are
-a run's artifacts if they are given. Without, the model is the shipped small one, and the reward
+a run's artifacts if it is given, or they are. Without, the model is the shipped one, and the reward
 tells stand-ins for photographs from renderings of the model's own samples, as reward_training's
 does, from fewer of them; the gold scorer is fitted to others. Every way and seed begins with the
 same model, prompts and reward. Reported are the changes of the held-out reward and of the gold
@@ -169,6 +168,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
 
 def add_artifacts(parser: argparse.ArgumentParser) -> None:
     """The options that `collaborators` reads."""
+    parser.add_argument("--run", type=Path, help="folder of a run: its newest artifacts")
     parser.add_argument("--model", type=Path, help='artifact "diffusion-model"')
     parser.add_argument("--reward", type=Path, help='artifact "realism-scorer"')
     parser.add_argument("--prompts", type=Path, help='artifact "prompts"')
@@ -177,16 +177,33 @@ def add_artifacts(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def newest(stage: Path) -> Path:
+    """The artifact of a stage's folder that was made last.
+
+    Raises:
+        FileNotFoundError: there is none.
+    """
+    found = sorted(stage.glob("*/manifest.json"), key=lambda file: file.stat().st_mtime)
+    if not found:
+        raise FileNotFoundError(f"{stage} holds no artifact; run the recipe first")
+    return found[-1].parent
+
+
 def collaborators(given: argparse.Namespace, config: Config) -> tuple[str, RealismReward, Prompts]:
     """The model's name or folder, the reward and the prompts: artifacts, or made here."""
+
+    def artifact(named: Path | None, stage: str) -> Path | None:
+        return named or (newest(given.run / "store" / stage) if given.run else None)
+
     rng = np.random.default_rng(1)
-    model = str(open_artifact(given.model, "diffusion-model")) if given.model else "small"
-    if given.prompts:
-        prompts = read_prompts(open_artifact(given.prompts, "prompts"))
+    trained = artifact(given.model, "sdxl_finetune")
+    model = str(open_artifact(trained, "diffusion-model")) if trained else "small"
+    if selected := artifact(given.prompts, "prompt_selection"):
+        prompts = read_prompts(open_artifact(selected, "prompts"))
     else:
         prompts = Prompts(draw(32, rng, heldout=False), draw(64, rng, heldout=True), {})
-    if given.reward:
-        folder = open_artifact(given.reward, "realism-scorer")
+    if scorers := artifact(given.reward, "reward_training"):
+        folder = open_artifact(scorers, "realism-scorer")
         reward = load_reward(folder, "", config.rendering, scorer=config.scorer)
     else:
         reward = build_reward(load_model(model), config, config.rendering, given.pictures)

@@ -1,7 +1,6 @@
 """How sure a policy gradient is of its direction, by what may be chosen about the update:
 
-    S=runs/laptop/store; python -m tests.benchmarks.ddpo_signal --samples 512 \\
-        --model $S/sdxl_finetune/*/ --reward $S/reward_training/*/ --prompts $S/prompt_selection/*/
+    python -m tests.benchmarks.ddpo_signal --samples 512 --run runs/laptop
 
 One set of samples of the untrained policy serves all: their gradients, transition by transition,
 are kept and weighed in every way. Two groups of samples are independent, so that the inner product

@@ -1,4 +1,4 @@
-"""The comparison of ways to learn: what it compares on, and that a run's artifacts go in."""
+"""The comparison of ways to learn: what it compares on, and that a run goes in."""
 
 import json
 from pathlib import Path
@@ -23,23 +23,22 @@ def test_prompts_are_of_all_categories_and_held_out_ones_are_others() -> None:
 
 
 @pytest.mark.long
-def test_artifacts_of_a_run_are_trained_on_with_every_seed(
+def test_a_runs_artifacts_are_trained_on_with_every_seed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Both scores with their intervals; another seed is another training."""
-    rng = np.random.default_rng(0)
-    with new_artifact(tmp_path / "model", "diffusion-model", "test", Config()) as folder:
+    rng, store = np.random.default_rng(0), tmp_path / "store"
+    (store / "sdxl_finetune" / "caches").mkdir(parents=True)  # no artifact
+    with new_artifact(store / "sdxl_finetune/0", "diffusion-model", "test", Config()) as folder:
         micro_model().save(folder)
-    with new_artifact(tmp_path / "reward", "realism-scorer", "test", Config()) as folder:
+    with new_artifact(store / "reward_training/0", "realism-scorer", "test", Config()) as folder:
         save_reward(folder)
-    with new_artifact(tmp_path / "prompts", "prompts", "test", Config()) as folder:
+    with new_artifact(store / "prompt_selection/0", "prompts", "test", Config()) as folder:
         rows = [{"prompt": p, "split": "train"} for p in draw(8, rng, heldout=False)]
         rows += [{"prompt": p, "split": "heldout"} for p in draw(4, rng, heldout=True)]
         (folder / "prompts.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     words = ["--ways", "mixed", "--seeds", "2", "--epochs", "1", "--samples", "4"]
-    for name in ("model", "reward", "prompts"):
-        words += [f"--{name}", str(tmp_path / name)]
-    first, second = main(words)
+    first, second = main([*words, "--run", str(tmp_path)])
     for one in (first, second):
         assert one.samples == 32
         assert one.low <= one.change <= one.high

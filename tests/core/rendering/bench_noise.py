@@ -128,7 +128,8 @@ def settings(size: int) -> list[Setting]:
 @pytest.fixture(scope="module")
 def score() -> Score:
     clip = ClipFeatures.load("small")
-    rewards = sorted(Path("runs/laptop/store/reward_training").glob("*/reward"))
+    found = Path("runs/laptop/store/reward_training").glob("*/reward")
+    rewards = sorted(found, key=lambda folder: folder.stat().st_mtime)
     if rewards:
         print("\nscore: the realism reward of runs/laptop")
         scorer = LinearScorer.load(rewards[-1])
