@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 from PIL import Image
 from scipy.stats import spearmanr
@@ -216,33 +217,45 @@ def kept(size: int) -> list[Row]:
     return rows
 
 
+MARKERS = {"multijitter": "o", INTERLEAVED: "^"}
+OTHERS = "x"
+
+
 def save_plot(rows: list[Row]) -> None:
-    """Noise and loss of order over speed, a line a size, a point a setting."""
-    figure = Figure(figsize=(9, 4), layout="constrained")
+    """Noise and loss of order over speed: a colour a size, a marker a sampler, samples beside the
+    point, a ring around what a recipe takes."""
+    figure = Figure(figsize=(13, 6), layout="constrained")
     left, right = figure.subplots(1, 2)
     chosen = {Setting.of(recipe): recipe for recipe in RECIPES}
-    for size in ROUNDS:
-        mine = [row for row in rows if row.setting.size == size]
-        if not mine:
-            continue
-        speeds = [row.faster for row in mine]
-        (points,) = left.loglog(speeds, [row.noise for row in mine], "o", label=f"{size}²")
-        lost = [max(1 - row.spearman, 1e-4) for row in mine]
-        right.loglog(speeds, lost, "o", color=points.get_color())
-        for row, loss in zip(mine, lost, strict=True):
-            setting = row.setting
-            other = "" if setting.sampler == "multijitter" else f" {setting.sampler[:6]}"
-            other += f" {setting.interleave}" if setting.sampler == INTERLEAVED else ""
-            name = f"{setting.spp}/{setting.depth}{other} {chosen.get(setting, '')}"
-            for axes, value in ((left, row.noise), (right, loss)):
-                axes.annotate(name, (row.faster, value), fontsize=6)
+    colours = {size: f"C{number}" for number, size in enumerate(ROUNDS)}
+    for row in rows:
+        setting = row.setting
+        marker = MARKERS.get(setting.sampler, OTHERS)
+        for axes, value in ((left, row.noise), (right, max(1 - row.spearman, 1e-4))):
+            place = (row.faster, value)
+            axes.loglog(*place, marker, color=colours[setting.size], markersize=5)
+            axes.annotate(
+                str(setting.spp), place, (4, 3), textcoords="offset points", fontsize=7
+            )  # fmt: skip
+            if setting in chosen:
+                axes.loglog(*place, "o", color="black", markersize=13, fillstyle="none")
+                axes.annotate(
+                    chosen[setting], place, (9, -12), textcoords="offset points", weight="bold"
+                )  # fmt: skip
     for axes, limit in ((left, 0.1), (right, 0.01)):
         axes.axhline(limit, color="grey", linestyle="--")
         axes.axvline(4.0, color="grey", linestyle="--")
-        axes.set_xlabel("times faster than 64 spp at depth 8 of the same size")
+        axes.set_xlabel("times faster than 64 samples at depth 8 of the same size")
     left.set_ylabel("noise / spread of the score between materials")
     right.set_ylabel("1 - Spearman's correlation with them")
-    left.legend(title="spp / depth, by size")
-    figure.savefig(PICTURE, dpi=110)
+    handles = [
+        Line2D([], [], ls="", marker="o", color=c, label=f"{s}²") for s, c in colours.items()
+    ]
+    handles += [
+        Line2D([], [], ls="", marker=marker, color="grey", label=name)
+        for name, marker in (*MARKERS.items(), ("other samplers", OTHERS))
+    ]
+    figure.legend(handles=handles, loc="outside upper center", ncols=len(handles))
+    figure.savefig(PICTURE, dpi=80)
     Image.open(PICTURE).convert("P", palette=Image.Palette.ADAPTIVE, colors=64).save(PICTURE)
     print(f"plot: {PICTURE}")
