@@ -184,13 +184,12 @@ def _execute(
     local.init(local.SubprocessRunner(use_venv=False), pipeline_root=str(scratch / "tasks"))
     component = components.load_component_from_file(str(pipeline))
     os.environ[PARENT_RUN] = record.run_id
-    with log.open("w", buffering=1) as file:
-        screen = Screen(sys.stdout, file)
-        try:
-            with contextlib.redirect_stdout(screen):
-                component(**sources.model_dump(), parent_run=record.run_id)
-        except RuntimeError as error:
-            raise record.failure(log) from error
+    log.write_text("")
+    try:
+        with contextlib.redirect_stdout(Screen(sys.stdout, log)):
+            component(**sources.model_dump(), parent_run=record.run_id)
+    except RuntimeError as error:
+        raise record.failure(log) from error
 
 
 NOISE = (
@@ -204,7 +203,9 @@ class Screen:
     """Everything goes to the log; the stages' own lines go to the screen, with the time passed.
 
     kfp.local indents what a task prints by four spaces, during loops by many more, and puts its own
-    messages, and a failed task's traceback, between such lines.
+    messages, and a failed task's traceback, between such lines. What a library logs from a thread
+    may come when the pipeline has ended, since its handler keeps this stream: the log is opened for
+    each text, so that there is no closed file to write to.
     """
 
     SHOWN = re.compile(
@@ -213,7 +214,7 @@ class Screen:
         )
     )
 
-    def __init__(self, screen: TextIO, log: TextIO) -> None:
+    def __init__(self, screen: TextIO, log: Path) -> None:
         self.screen = screen
         self.log = log
         self.started = time.monotonic()
@@ -221,7 +222,8 @@ class Screen:
 
     def write(self, text: str) -> int:
         """Takes text as a file does."""
-        self.log.write(text)
+        with self.log.open("a") as file:
+            file.write(text)
         *lines, self._line = (self._line + text).split("\n")
         for line in lines:
             shown = self.SHOWN.fullmatch(line)
@@ -233,8 +235,7 @@ class Screen:
         return len(text)
 
     def flush(self) -> None:
-        """Flushes both."""
-        self.log.flush()
+        """Flushes the screen; the log is whole after each text."""
         self.screen.flush()
 
     def isatty(self) -> bool:

@@ -16,17 +16,18 @@ ROOT = Path(__file__).parents[2]
 class Server:
     """Serves the studies of a folder, or of the database at `url`, on a port of its own.
 
-    model: the folder of a generator, for the demo beside them. prefix: what a proxy in front of it
-    strips. What it logs is in `log`.
+    model: the folder of a generator, for the demo beside them, which renders at `size`. prefix:
+    what a proxy in front of it strips. What it logs is in `log`.
     """
 
     def __init__(
-        self, folder: Path, url: str = "", rate: int = 200, model: str = "", prefix: str = ""
-    ) -> None:
+        self, folder: Path, url: str = "", rate: int = 200, model: str = "", prefix: str = "",
+        size: int = 96,
+    ) -> None:  # fmt: skip
         self.arguments = ["--data", str(folder), "--database", url, "--rate", str(rate)]
         self.arguments += ["--root-path", prefix]
         self.arguments += (
-            ["--model", model, "--rendering-size", "96"] if model else ["--study-only"]
+            ["--model", model, "--rendering-size", str(size)] if model else ["--study-only"]
         )
         self.folder = folder
         self.log = folder / "server.log"
